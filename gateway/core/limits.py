@@ -1,0 +1,30 @@
+"""Every limit with its name, unit and reason. Largest word first, unit, then `_MAX`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MESSAGE_BYTES_MAX: Final = 256 * 1024  # pictures do not travel; a family that needs more argues here
+SEALED_BYTES_MAX: Final = 512 * 1024  # a JWE of the largest JWS: base64url twice, and headers
+JSON_DEPTH_MAX: Final = 32  # deeper than any schema of ours: only a parser attack needs more
+HEADER_BYTES_MAX: Final = 2 * 1024  # a JOSE header of ours is below 300 bytes
+PROBLEMS_COUNT_MAX: Final = 100  # a person mends a hundred faults at a time; the answer says when there were more
+RECIPIENTS_COUNT_MAX: Final = 64  # each one costs a signature: bounds the work one message can buy
+SEGMENTS_COUNT_MAX: Final = 32  # a journey with more legs of transport is two journeys
+LINES_COUNT_MAX: Final = 1000  # of one JSON-lines body
+BODY_BYTES_MAX: Final = 16 * 1024 * 1024  # of one JSON-lines body: each line is below SEALED_BYTES_MAX
+BATCH_COUNT_MAX: Final = 100  # submissions decided in one transaction
+REQUEST_SECONDS_MAX: Final = 60  # life of a request token (design: exp <= 60 s)
+REQUEST_SKEW_SECONDS_MAX: Final = 5  # of a partner's clock against ours
+IAT_SKEW_SECONDS_MAX: Final = 300  # a message from the future by more is refused
+IAT_AGE_SECONDS_MAX: Final = 7 * 24 * 3600  # default of a channel: registers retry over a long weekend
+DUPLICATE_SECONDS_MIN: Final = 90 * 24 * 3600  # how long (iss, jti) is remembered at least
+LEASE_SECONDS_MAX: Final = 60  # a crashed worker delays a leg by at most this
+WINDOW_COUNT_MAX: Final = 64  # legs of one partner under way at once: bounds memory whatever the backlog
+POLL_SETS_COUNT_MAX: Final = 100  # tokens in one answer to a poll
+POLL_BYTES_MAX: Final = 768 * 1024  # of tokens in one answer, so that it stays a Kafka record
+RECORD_BYTES_MAX: Final = 1000 * 1000  # Kafka's default message.max.bytes is 1,048,588
+
+assert MESSAGE_BYTES_MAX < SEALED_BYTES_MAX < POLL_BYTES_MAX < RECORD_BYTES_MAX < 1024 * 1024
+assert IAT_AGE_SECONDS_MAX + IAT_SKEW_SECONDS_MAX < DUPLICATE_SECONDS_MIN, "an accepted iat must still be remembered"
+assert REQUEST_SECONDS_MAX < LEASE_SECONDS_MAX * 2
