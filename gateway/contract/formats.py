@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import final
 
 from gateway.contract.errors import InvariantError
-from gateway.contract.values import Document, Family, View
+from gateway.contract.values import Document, View
 
 
 class UnsupportedFamilyError(InvariantError):
