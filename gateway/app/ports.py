@@ -424,7 +424,7 @@ class Dice(Protocol):
 class Telemetry(Protocol):
     """What an operator sees. The parameters are the allow-list: a name or a body has no place to sit in."""
 
-    def event(
+    def event(  # noqa: PLR0913 -- each parameter is one allowed field
         self,
         name: str,
         *,
