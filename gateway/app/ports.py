@@ -199,6 +199,9 @@ class UnitOfWork(Protocol):
         """
 
     # settle
+    async def lines_of(self, leg_ids: Sequence[LegId]) -> dict[LegId, tuple[PartnerId, SubjectKey]]:
+        """Return the (partner, subject) of legs, which never change, without a lock: so that subjects can be locked first."""
+
     async def legs(self, leg_ids: Sequence[LegId]) -> dict[LegId, LegRow]:
         """Read legs, locked for update."""
 
