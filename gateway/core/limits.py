@@ -24,6 +24,8 @@ WINDOW_COUNT_MAX: Final = 64  # legs of one partner under way at once: bounds me
 POLL_SETS_COUNT_MAX: Final = 100  # tokens in one answer to a poll
 POLL_BYTES_MAX: Final = 768 * 1024  # of tokens in one answer, so that it stays a Kafka record
 RECORD_BYTES_MAX: Final = 1000 * 1000  # Kafka's default message.max.bytes is 1,048,588
+POLICY_ANSWERS_COUNT_MAX: Final = 8192  # remembered answers of one policy set: partners times kinds of message of a few days
+POLICY_SLICES_COUNT_MAX: Final = 1024  # parsed slices of one policy set, by partner and family
 
 assert MESSAGE_BYTES_MAX < SEALED_BYTES_MAX < POLL_BYTES_MAX < RECORD_BYTES_MAX < 1024 * 1024
 assert IAT_AGE_SECONDS_MAX + IAT_SKEW_SECONDS_MAX < DUPLICATE_SECONDS_MIN, "an accepted iat must still be remembered"
