@@ -232,8 +232,8 @@ class UnitOfWork(Protocol):
         """Count legs by partner and state, for metrics and the live table."""
 
     # requests
-    async def remember_request(self, iss: PartnerId, jti: str, exp: datetime) -> bool:
-        """Note a request token's id until `exp`; return whether it was new."""
+    async def remember_requests(self, ids: Sequence[tuple[PartnerId, Jti, datetime]]) -> set[tuple[PartnerId, Jti]]:
+        """Note request tokens' (`iss`, `jti`) until their `exp`, in key order; return those that were new."""
 
     async def forget_requests(self, now: datetime) -> None:
         """Delete request ids whose `exp` is past."""

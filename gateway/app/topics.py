@@ -12,7 +12,10 @@ OUTCOMES: Final = "gw.outcomes"
 EVENTS: Final = "gw.events"
 
 EDGE_GROUP: Final = "gw.edge"  # on the replies, with static membership
-INNER_GROUP: Final = "gw.inner"  # on requests, submissions and outcomes
+INNER_GROUPS: Final = "gw.inner."  # inner's groups start with it: one for each loop, so that no loop's rebalance stops another
+REQUESTS_GROUP: Final = INNER_GROUPS + "requests"
+SUBMISSIONS_GROUP: Final = INNER_GROUPS + "submissions"
+OUTCOMES_GROUP: Final = INNER_GROUPS + "outcomes"
 
 
 def submissions(partner: PartnerId) -> str:
@@ -35,6 +38,6 @@ def deliveries(shard: str, lane: Lane) -> str:
     return f"gw.deliveries.{shard}.{lane}"
 
 
-def courier_group(shard: str) -> str:
-    """Name the consumer group of a shard's couriers."""
-    return f"gw.courier.{shard}"
+def courier_group(shard: str, lane: Lane) -> str:
+    """Name the consumer group of a shard's couriers on one lane: a full lane must not hold up a faster one."""
+    return f"gw.courier.{shard}.{lane}"

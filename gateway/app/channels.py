@@ -1,0 +1,118 @@
+"""The loops between bus and use cases that run in inner: outcomes to settle, a register's submissions to intake, evidence to `gw.events`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from gateway.app import topics
+from gateway.app.codec import decode_report
+from gateway.app.intake import Intake, Outcome, Submission
+from gateway.app.ports import Bus, Outgoing, Record, Store, Telemetry
+from gateway.app.requests import problems_answer
+from gateway.app.settle import Change, Settle
+from gateway.contract.errors import InvariantError
+from gateway.contract.values import PartnerId
+from gateway.core import strict_json
+from gateway.core.evidence.entries import describe
+from gateway.core.limits import BATCH_COUNT_MAX
+
+CURSOR: Final = "gw.events"
+WAIT_SECONDS: Final = 0.5
+
+
+class Outcomes:
+    """Settles couriers' reports: one transaction per batch, then the offsets."""
+
+    def __init__(self, bus: Bus, settle: Settle, telemetry: Telemetry) -> None:
+        """Take the ports."""
+        self._bus, self._settle, self._telemetry = bus, settle, telemetry
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Settle until `stopping`. A failure ends the subscription, and what was not committed comes again."""
+        async with self._bus.subscribe([topics.OUTCOMES], group=topics.INNER_GROUP) as subscription:
+            while not stopping.is_set():
+                records = await subscription.batch(max_records=BATCH_COUNT_MAX * 2, wait_seconds=WAIT_SECONDS)
+                await self._settle.run([change for record in records if (change := self._read(record)) is not None])
+                await subscription.commit(records)
+
+    def _read(self, record: Record) -> Change | None:
+        try:
+            report = decode_report(record.value)
+        except InvariantError:
+            self._telemetry.event("record-unreadable", code=record.topic)
+            return None
+        return Change(
+            leg_id=report.leg_id, event=report.event, attempt=report.attempt, code=report.code or None, retry_after=report.retry_after
+        )
+
+
+class Submissions:
+    """Takes registers' messages from their topics: commit, then the result, then the offset."""
+
+    def __init__(self, bus: Bus, intake: Intake, partners: Sequence[PartnerId]) -> None:
+        """Serve the channels of `partners`."""
+        self._bus, self._intake = bus, intake
+        self._channels = {topics.submissions(partner): partner for partner in partners}
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Accept until `stopping`. A record that is no message is answered by its coordinates and never blocks."""
+        if not self._channels:
+            return
+        async with self._bus.subscribe(sorted(self._channels), group=topics.INNER_GROUP) as subscription:
+            while not stopping.is_set():
+                records = await subscription.batch(max_records=BATCH_COUNT_MAX, wait_seconds=WAIT_SECONDS)
+                if not records:
+                    continue
+                outcomes = await self._intake.accept([Submission(record.value, self._channels[record.topic]) for record in records])
+                await self._bus.publish([self._result(r, o) for r, o in zip(records, outcomes, strict=True)])
+                await subscription.commit(records)
+
+    def _result(self, record: Record, outcome: Outcome) -> Outgoing:
+        partner = self._channels[record.topic]
+        headers = {"partition": str(record.partition), "offset": str(record.offset), "outcome": _word(outcome)}
+        if outcome.receipt is not None:
+            return Outgoing(topics.results(partner), record.key, outcome.receipt, {**headers, "content-type": "application/jwt"})
+        body = problems_answer(outcome.problems, outcome.rejection).body
+        return Outgoing(topics.results(partner), record.key, body, {**headers, "content-type": "application/json"})
+
+
+def _word(outcome: Outcome) -> str:
+    if outcome.receipt is None:
+        return "rejected"
+    return "repeated" if outcome.repeated else "accepted"
+
+
+class Events:
+    """Projects the integrated evidence log to `gw.events` as CloudEvents, in leaf order, with a stored cursor."""
+
+    def __init__(self, store: Store, bus: Bus, *, source: str, limit: int = 500) -> None:
+        """Publish events of `source`, `limit` at a time."""
+        self._store, self._bus, self._source, self._limit = store, bus, source, limit
+
+    async def run_once(self) -> int:
+        """Publish what is new; return how much. A crash before the cursor is stored repeats events: `id` is the leaf index."""
+        async with self._store.reading() as work:
+            start = await work.cursor(CURSOR)
+            leaves = await work.leaves(start, self._limit)
+        if not leaves:
+            return 0
+        await self._bus.publish([Outgoing(topics.EVENTS, b"", self._event(index, entry)) for index, entry in leaves])
+        async with self._store.unit_of_work() as work:
+            await work.set_cursor(CURSOR, leaves[-1][0] + 1)
+        return len(leaves)
+
+    def _event(self, index: int, entry: bytes) -> bytes:
+        kind, at, data = describe(entry)
+        return strict_json.canonical(
+            {
+                "specversion": "1.0", "id": str(index), "source": self._source, "type": f"gateway.evidence.{kind}", "time": _text(at),
+                "sequence": str(index), "datacontenttype": "application/json", "data": data,
+            }
+        )  # fmt: skip
+
+
+def _text(at: datetime | str) -> str:
+    return at if isinstance(at, str) else at.isoformat()

@@ -1,0 +1,106 @@
+"""The gateway's own messages: acknowledgements of ended legs and alerts. They take the same way as everybody's: decided, recorded, sealed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from gateway.app.locked import Locked
+from gateway.app.ports import Dice, LegRow, MessageRow, RefusalRow, UnitOfWork
+from gateway.app.records import accepted_entry
+from gateway.app.rows import message_row, own_payload, read_message, rows_of
+from gateway.app.safe import Safe
+from gateway.app.world import Holder
+from gateway.contract.values import Jti, PartnerId, Role, SubjectKey
+from gateway.core import acknowledge
+from gateway.core.acknowledge import Author, LegEnd
+from gateway.core.admission import ACKNOWLEDGEMENT
+from gateway.core.decided import Alert, Candidate
+from gateway.core.decision import decide_for
+from gateway.core.facts import NO_FACTS
+from gateway.core.message import Message
+from gateway.core.routing import Routed
+from gateway.core.schema import family_uri
+
+Line = tuple[PartnerId, SubjectKey]
+
+
+class Outgoings:
+    """Writes messages of the gateway into the transaction that gives rise to them."""
+
+    def __init__(self, holder: Holder, safe: Safe, dice: Dice) -> None:
+        """Take what is needed to author, decide and keep a message."""
+        self._holder, self._safe, self._dice = holder, safe, dice
+
+    async def ends(self, work: UnitOfWork, ended: Sequence[LegRow], locked: Locked, now: datetime) -> list[Line]:
+        """Tell each sender that legs of its messages have ended; return the lines that have a new leg."""
+        gateway = self._holder.current.context.gateway
+        told = [leg for leg in ended if leg.family != ACKNOWLEDGEMENT and leg.message.iss != gateway]
+        if not told:
+            return []
+        originals = await work.messages(sorted({leg.message for leg in told}))
+        written: list[tuple[Message, PartnerId, SubjectKey]] = []
+        for leg in told:
+            row = originals[leg.message]
+            message = acknowledge.of_leg(self.read(row, locked), _end(leg), self._author(now))
+            written.append((message, row.ref.iss, leg.subject))
+        return await self._write(work, written, locked, now)
+
+    async def alerts(
+        self, work: UnitOfWork, original: Message, alerts: Sequence[Alert], *, subject: SubjectKey, locked: Locked, now: datetime
+    ) -> list[Line]:
+        """Alert the sender and the managing authority; return the lines that have a new leg."""
+        written = [(acknowledge.of_alert(original, alert.code, self._author(now)), to, subject) for alert in alerts for to in alert.to]
+        return await self._write(work, written, locked, now)
+
+    def read(self, row: MessageRow, locked: Locked) -> Message:
+        """Decrypt and read a stored message."""
+        key = self._safe.message_key(locked.rows[row.subject], row.wrapped)
+        return read_message(row, self._safe.open(key, row.payload, of=row.ref, what="payload"), self._holder.current.context.uri_base)
+
+    async def _write(
+        self, work: UnitOfWork, written: Sequence[tuple[Message, PartnerId, SubjectKey]], locked: Locked, now: datetime
+    ) -> list[Line]:
+        world = self._holder.current
+        messages: list[MessageRow] = []
+        legs: list[LegRow] = []
+        refusals: list[RefusalRow] = []
+        entries: list[bytes] = []
+        for message, to, subject in written:
+            recipient = world.directory.by_id(to)
+            routed = Routed((Candidate(to, recipient.country, (Role.REPLY,)),), (), ())
+            decision = decide_for(
+                message, routed, NO_FACTS, home=recipient.country, grounds=world.grounds, now=now, new_id=lambda: self._dice.uuid7(now)
+            )
+            payload = own_payload(message, family_uri(world.context.uri_base, message.family))
+            row = message_row(
+                message, payload, NO_FACTS, channel=message.iss, subject=locked.rows[subject], safe=self._safe,
+                digests=world.grounds.digests, now=now,
+            )  # fmt: skip
+            messages.append(row)
+            new = rows_of(
+                message, decision, subject=subject, seq=locked.next(subject), policy_digest=world.grounds.policies.digest, now=now
+            )
+            legs += new[0]
+            refusals += new[1]
+            entries.append(accepted_entry(row, "", new[0], new[1], now))
+        await work.add_messages(messages)
+        await work.add_legs(legs)
+        await work.add_refusals(refusals)
+        await work.stage_evidence(entries)
+        return [(leg.partner, leg.subject) for leg in legs]
+
+    def _author(self, now: datetime) -> Author:
+        world = self._holder.current
+        return Author(gateway=world.context.gateway, contact=world.contact, jti=Jti(self._dice.uuid7(now)), now=now)
+
+
+def _end(leg: LegRow) -> LegEnd:
+    return LegEnd(
+        jti=leg.jti,
+        partner=leg.partner,
+        country=leg.country,
+        role=leg.roles[0],
+        stage=leg.state.value.upper(),
+        reason=leg.reason or leg.last_code,
+    )

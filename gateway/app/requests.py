@@ -1,0 +1,190 @@
+"""The edge's questions, answered in inner: here every request token is checked, for the edge is not believed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+from urllib.parse import parse_qs
+
+from gateway.app.batch import Batcher, QueueFullError
+from gateway.app.inbox import Inbox, read_poll
+from gateway.app.intake import Intake, Outcome, Submission
+from gateway.app.ports import Answer, Clock, DeskUnavailableError, Question, Store, StoreUnavailableError, Telemetry
+from gateway.app.query import Query, not_found
+from gateway.app.sequence import EvidenceReader
+from gateway.app.world import Holder
+from gateway.contract.values import Jti, PartnerId
+from gateway.core import limits, strict_json, tokens
+from gateway.core.keys import Use
+from gateway.core.problems import Code, MalformedError, Problem, RefusedInputError, UntrustedError
+from gateway.core.request_tokens import HttpRequest, RequestIdentity, check_request
+from gateway.core.tokens import Token
+
+SUBMISSIONS = frozenset({"submit", "event"})
+QUEUE_COUNT_MAX = 2_000  # submissions waiting for a transaction: the next is told to come again
+UNAVAILABLE = Problem(code=Code.UNAVAILABLE, detail="the gateway cannot keep anything right now", expected="the same again, later")
+
+
+class Requests:
+    """Answers `Question`s: the inner half of the desk."""
+
+    def __init__(  # noqa: PLR0913 -- the use cases behind the API
+        self,
+        store: Store,
+        holder: Holder,
+        *,
+        intake: Intake,
+        inbox: Inbox,
+        query: Query,
+        evidence: EvidenceReader,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
+        """Take the use cases."""
+        self._store, self._holder, self._inbox, self._query, self._evidence = store, holder, inbox, query, evidence
+        self._clock, self._telemetry = clock, telemetry
+        self.submissions: Batcher[Submission, Outcome] = Batcher(intake.accept, batch_max=limits.BATCH_COUNT_MAX, queue_max=QUEUE_COUNT_MAX)
+        self.remembered: Batcher[RequestIdentity, bool] = Batcher(
+            self._remember, batch_max=limits.BATCH_COUNT_MAX, queue_max=QUEUE_COUNT_MAX
+        )
+        self._kinds: Mapping[str, Callable[[PartnerId, Question], Awaitable[Answer]]] = {
+            "poll": self._poll, "status": self._status, "receipt": self._receipt,
+            "checkpoint": self._checkpoint, "inclusion": self._inclusion, "consistency": self._consistency,
+        }  # fmt: skip
+
+    async def ask(self, question: Question, *, deadline: datetime) -> Answer:
+        """Answer in this process: the desk of the embedded form. Raises `DeskUnavailableError` after `deadline`."""
+        seconds = (deadline - self._clock.now()).total_seconds()
+        try:
+            async with asyncio.timeout(max(seconds, 0)):
+                return await self.answer(question)
+        except TimeoutError as exc:
+            raise DeskUnavailableError("no answer in time") from exc
+
+    async def answer_all(self, questions: Sequence[Question]) -> list[Answer]:
+        """Answer a batch from the bus; submissions among them share transactions."""
+        return list(await asyncio.gather(*map(self.answer, questions)))
+
+    async def answer(self, question: Question) -> Answer:
+        """Answer one question. Never raises for what a peer sent."""
+        try:
+            partner, identity = self._who(question)
+            if question.kind in SUBMISSIONS:  # remembered in the commit that accepts
+                return await self._submit(Submission(question.body, partner, identity))
+            if identity is None or not await self.remembered.put(identity):
+                raise UntrustedError("request token missing or used twice")
+            return await self._kinds[question.kind](partner, question)
+        except RefusedInputError as exc:
+            if isinstance(exc, UntrustedError):
+                self._telemetry.event("request-untrusted", code=exc.reason)
+            return problems_answer((exc.problem,))
+        except (StoreUnavailableError, QueueFullError) as exc:
+            self._telemetry.event("request-unavailable", code=type(exc).__name__)
+            return problems_answer((UNAVAILABLE,))
+
+    def _who(self, question: Question) -> tuple[PartnerId, RequestIdentity | None]:
+        """Return whose request this is. Raises `UntrustedError`.
+
+        Only a submission may rely on mTLS alone: its message is signed itself (design 3.5).
+        """
+        if question.token is None:
+            if question.mtls is None or question.kind not in SUBMISSIONS:
+                raise UntrustedError("no request token")
+            return question.mtls, None
+        context, now = self._holder.current.context, self._clock.now()
+        token = tokens.unwrap(question.token.encode("ascii", "replace"), {}, typ=tokens.REQUEST, encrypted="allowed")
+        entry = context.keyring.find(_claimed_issuer(token), token.kid, use=Use.REQUEST)  # whose key to look for: the key decides
+        verified = tokens.verify(token, entry)
+        entry.check_period(now)
+        asked = HttpRequest(question.method, self._holder.current.origin + question.path, question.query.encode(), question.body)
+        identity = check_request(verified, asked, aud=context.gateway, now=now)
+        profile = context.directory.by_id(identity.partner)
+        if profile.requires_mtls and question.mtls != profile.id:
+            raise UntrustedError("mTLS is required by the profile")
+        return profile.id, identity
+
+    async def _remember(self, identities: Sequence[RequestIdentity]) -> list[bool]:
+        """Note request tokens, many in one commit; say of each whether it was new."""
+        async with self._store.unit_of_work() as work:
+            new = await work.remember_requests([(i.partner, i.jti, i.exp) for i in identities])
+        answers = []
+        for identity in identities:
+            answers.append((identity.partner, identity.jti) in new)
+            new.discard((identity.partner, identity.jti))
+        return answers
+
+    async def _submit(self, submission: Submission) -> Answer:
+        outcome = await self.submissions.put(submission)
+        if outcome.receipt is not None:
+            return Answer(outcome="repeated" if outcome.repeated else "accepted", body=outcome.receipt, media_type="application/jwt")
+        return problems_answer(outcome.problems, outcome.rejection)
+
+    async def _poll(self, partner: PartnerId, question: Question) -> Answer:
+        proof = sha256((question.token or "").encode()).hexdigest()
+        return _json(await self._inbox.poll(partner, read_poll(question.body), proof=proof))
+
+    async def _status(self, partner: PartnerId, question: Question) -> Answer:
+        return _json(await self._query.status(partner, _jti(question.path, 0)))
+
+    async def _receipt(self, partner: PartnerId, question: Question) -> Answer:
+        return Answer(outcome="ok", body=await self._query.receipt(partner, _jti(question.path, 1)), media_type="application/jwt")
+
+    async def _checkpoint(self, _: PartnerId, __: Question) -> Answer:
+        note = await self._evidence.checkpoint()
+        if note is None:
+            raise not_found()
+        return Answer(outcome="ok", body=note.encode(), media_type="text/plain")
+
+    async def _inclusion(self, _: PartnerId, question: Question) -> Answer:
+        leaf, size = _parameters(question.query, "leaf", "size")
+        if len(leaf) != sha256().digest_size * 2 or not set(leaf) <= set("0123456789abcdef"):
+            raise MalformedError("leaf is no leaf hash", code=Code.REQUEST_INVALID, expected="64 hex digits in lower case")
+        return _json(await self._evidence.inclusion(bytes.fromhex(leaf), _count(size)))
+
+    async def _consistency(self, _: PartnerId, question: Question) -> Answer:
+        first, second = _parameters(question.query, "first", "second")
+        return _json(await self._evidence.consistency(_count(first), _count(second)))
+
+
+def _claimed_issuer(token: Token) -> PartnerId:
+    iss = strict_json.parse_object(token.payload).get("iss")
+    if not isinstance(iss, str):
+        raise UntrustedError("request token: iss")
+    return PartnerId(iss)
+
+
+def problems_answer(problems: Sequence[Problem], rejection: bytes | None = None) -> Answer:
+    """Return problems as the desk says them: every fault, and the signed rejection where there is one."""
+    listed = [
+        {
+            "code": p.code.value, "detail": p.detail, "expected": p.expected, "pointer": p.pointer, "claim": p.claim,
+            "rule": p.rule, "severity": p.severity.value,
+        }
+        for p in problems
+    ]  # fmt: skip
+    body = strict_json.canonical({"problems": listed, "rejection": rejection.decode() if rejection else None})
+    return Answer(outcome="problem", body=body, code=problems[0].code.value)
+
+
+def _json(value: Mapping[str, Any]) -> Answer:
+    return Answer(outcome="ok", body=strict_json.canonical(value))
+
+
+def _jti(path: str, from_end: int) -> Jti:
+    return Jti(path.rstrip("/").split("/")[-1 - from_end])
+
+
+def _parameters(query: str, *names: str) -> list[str]:
+    values = parse_qs(query, max_num_fields=8)
+    if sorted(values) != sorted(names) or any(len(v) != 1 for v in values.values()):
+        raise MalformedError("query parameters missing or not known", code=Code.REQUEST_INVALID, expected=f"once each: {', '.join(names)}")
+    return [values[name][0] for name in names]
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 15:
+        raise MalformedError("not a size of the log", code=Code.REQUEST_INVALID, expected="a whole number")
+    return int(text)

@@ -1,0 +1,240 @@
+"""Sealing: due legs become signed, encrypted documents on the bus.
+
+Three steps, of which only the first and the last touch the database, each in one short transaction for all partners:
+
+1. claim: per partner at most its window, only the head of each (partner, subject), leased, urgent lanes first;
+2. seal, in a thread: view → document → signed once → encrypted anew. What was signed before is sent again as it was: other content never
+   goes out under the same `jti`. The first sealing asks the policies in force now: the narrower answer wins;
+3. start: the row moves before the bus does, `attempt + 1`, fenced by the claim's lease. What is lost between here and the bus goes again
+   when the lease ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from gateway.app import codec, rows, topics
+from gateway.app.ports import Bus, Clock, LegRow, MessageRow, Outgoing, Store, SubjectRow, Telemetry
+from gateway.app.records import leg_entry
+from gateway.app.safe import Safe
+from gateway.app.settle import Change, Settle
+from gateway.app.world import Holder, World
+from gateway.contract.values import Jti, LegId, PartnerId, Ref, Removed, Sealed, SubjectKey
+from gateway.core import limits, tokens
+from gateway.core.decided import HoldReason, Reason
+from gateway.core.decision import hold_of, look_again
+from gateway.core.delivery import Event, State, advance
+from gateway.core.facts import NO_FACTS
+from gateway.core.message import Message
+from gateway.core.minimise import deliver_event, minimise, reasons
+from gateway.core.policy import Effect
+from gateway.core.profiles import Delivery, Profile
+from gateway.core.recipients import LeadTime, lead_time_of
+
+INBOX: Final = "inbox"
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """Everything sealing reads beside the legs, fetched in a few statements for a whole batch."""
+
+    messages: Mapping[Ref, MessageRow]
+    subjects: Mapping[SubjectKey, SubjectRow]
+    previous: Mapping[tuple[PartnerId, SubjectKey], Jti]
+    undelivered: frozenset[LegId]
+    checkpoint: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What sealing made of claimed legs: those to start, with their bytes, and those that stop here."""
+
+    started: tuple[tuple[LegRow, bytes], ...]
+    stopped: tuple[Change, ...]
+
+
+class Sealer:
+    """Turns claimed legs into sealed bytes. Used for push by `Seal` and for polls by `Inbox`."""
+
+    def __init__(self, holder: Holder, safe: Safe) -> None:
+        """Take the world and the safe."""
+        self._holder, self._safe = holder, safe
+
+    async def seal(self, work_store: Store, legs: Sequence[LegRow], *, now: datetime, event: Event) -> Batch:
+        """Seal legs; `event` is what starting them will be: published or offered."""
+        if not legs:
+            return Batch((), ())
+        material = await self._material(work_store, legs)
+        return await asyncio.to_thread(self._seal_all, legs, material, now, event)
+
+    async def _material(self, store: Store, legs: Sequence[LegRow]) -> Material:
+        unsigned = [leg for leg in legs if leg.signed is None]
+        async with store.reading() as work:
+            messages = await work.messages(sorted({leg.message for leg in legs}))
+            subjects = await work.subject_keys(sorted({row.subject for row in messages.values()}))
+            previous = await work.previous_sent(sorted({(leg.partner, leg.subject) for leg in unsigned})) if unsigned else {}
+            undelivered = await work.undelivered_before([leg.leg_id for leg in unsigned]) if unsigned else set()
+            checkpoint = await work.latest_checkpoint() if unsigned else None
+        return Material(messages, subjects, previous, frozenset(undelivered), checkpoint.note if checkpoint else None)
+
+    def _seal_all(self, legs: Sequence[LegRow], material: Material, now: datetime, event: Event) -> Batch:
+        started: list[tuple[LegRow, bytes]] = []
+        stopped: list[Change] = []
+        for leg in legs:
+            result = self._seal_one(leg, material, now, event)
+            if isinstance(result, Change):
+                stopped.append(result)
+            else:
+                started.append(result)
+        return Batch(tuple(started), tuple(stopped))
+
+    def _seal_one(self, leg: LegRow, material: Material, now: datetime, event: Event) -> tuple[LegRow, bytes] | Change:
+        world = self._holder.current
+        profile = world.directory.by_id(leg.partner)
+        row = material.messages[leg.message]
+        key = self._safe.message_key(material.subjects[row.subject], row.wrapped)
+        if leg.expires_at <= now or leg.delete_by <= now:  # R-GEN-04, asked again at sealing
+            return Change(leg_id=leg.leg_id, event=Event.EXPIRED, reason=Reason.EXPIRED.value)
+        message = rows.read_message(row, self._safe.open(key, row.payload, of=row.ref, what="payload"), world.context.uri_base)
+        looked = _look(leg, message, profile, world, now)
+        if isinstance(looked, Change):
+            return looked
+        signed = self._safe.open(key, leg.signed, of=leg.message, what=leg.jti) if leg.signed is not None else None
+        if signed is None:
+            signed = self._sign(looked, message, row, material, now)
+            looked = replace(
+                looked,
+                signed=self._safe.seal(key, signed, of=leg.message, what=leg.jti),
+                signed_digest=tokens.digest_of(signed),
+                sent_at=now,
+            )
+        started = replace(
+            looked,
+            state=looked.state if looked.state is State.AVAILABLE else advance(leg.leg_id, leg.state, event, attempt=leg.attempt),
+            attempt=leg.attempt + 1,
+        )
+        return started, _encrypted(signed, profile, world, now)
+
+    def record_key(self, leg: LegRow) -> bytes:
+        """Return the bus key of a leg: an HMAC over partner and subject, so that the outer zone cannot link a person over countries."""
+        return self._safe.record_key(leg.partner, leg.subject)
+
+    def _sign(self, leg: LegRow, message: Message, row: MessageRow, material: Material, now: datetime) -> bytes:
+        world = self._holder.current
+        profile = world.directory.by_id(leg.partner)
+        delivery = _delivery(profile)
+        removed = tuple(Removed(*r) for r in leg.removed)
+        view = minimise(message, frozenset(leg.groups), profile, world.grounds.schemas, removed=removed, roles=rows.roles_of(leg))
+        lead: LeadTime | None = lead_time_of(message, world.context, received_at=row.received_at)
+        event = deliver_event(
+            view, original=message.ref, subject_iss=message.subject[1], previous=material.previous.get((leg.partner, leg.subject)),
+            prior_undelivered=leg.leg_id in material.undelivered, lead_time=lead, checkpoint=material.checkpoint,
+        )  # fmt: skip
+        document = world.formats[delivery.format].render(replace(view, event=event))
+        claims = {
+            "iss": world.context.gateway, "aud": leg.partner, "jti": leg.jti, "iat": int(now.timestamp()),
+            "toe": int(message.toe.timestamp()), "txn": message.txn, "events": {document.event_uri: document.event},
+        }  # fmt: skip
+        return tokens.sign(claims, world.signers.document, typ=tokens.EVENT)
+
+
+def _delivery(profile: Profile) -> Delivery:
+    if profile.delivery is None:
+        raise AssertionError(profile.id)
+    return profile.delivery
+
+
+def _encrypted(signed: bytes, profile: Profile, world: World, now: datetime) -> bytes:
+    if not _delivery(profile).encrypt:
+        return signed
+    return tokens.encrypt(signed, world.context.keyring.encryption_key(profile.id, now))
+
+
+def _look(leg: LegRow, message: Message, profile: Profile, world: World, now: datetime) -> LegRow | Change:
+    """Look again where partner or policies changed since the decision. Stricter after the first attempt: held, never other content."""
+    if profile.suspended:
+        return Change(leg_id=leg.leg_id, event=Event.HELD, hold=HoldReason.SUSPENDED)
+    policies = world.grounds.policies
+    if leg.policy_digest == policies.digest:
+        return leg
+    home = world.directory.by_id(message.iss).country if message.iss in world.directory else profile.country
+    answer = look_again(message, profile, rows.roles_of(leg), home=home, grounds=world.grounds, now=now)
+    hold, _ = hold_of(message, profile, answer, NO_FACTS)
+    stricter = answer.send.effect is not Effect.ALLOW or hold is not None or not set(leg.groups) <= answer.allowed
+    if leg.attempt > 0 or leg.signed is not None:
+        return Change(leg_id=leg.leg_id, event=Event.HELD, hold=HoldReason.POLICY_CHANGED) if stricter else leg
+    if answer.send.effect is Effect.DENY:
+        return Change(leg_id=leg.leg_id, event=Event.REFUSED, reason=Reason.POLICY.value)
+    if hold is not None:
+        return Change(leg_id=leg.leg_id, event=Event.HELD, hold=hold)
+    groups = answer.allowed & set(leg.groups)
+    _, missing = world.grounds.schemas.cut(message.family, message.event, frozenset(groups))
+    earlier = {group: (group, reason, because) for group, reason, because in leg.removed}
+    now_removed = {r.group: (r.group, r.reason, r.because) for r in reasons(missing, answer.groups, profile)}
+    removed = tuple(earlier.get(group) or now_removed[group] for group in sorted(now_removed))
+    return replace(leg, groups=tuple(sorted(groups)), removed=removed, policy_digest=policies.digest)
+
+
+class Seal:
+    """Claims, seals and publishes what is due, for push transports."""
+
+    def __init__(
+        self, store: Store, bus: Bus, sealer: Sealer, *, settle: Settle, holder: Holder, clock: Clock, telemetry: Telemetry
+    ) -> None:
+        """Take the ports."""
+        self._store, self._bus, self._sealer, self._settle = store, bus, sealer, settle
+        self._holder, self._clock, self._telemetry = holder, clock, telemetry
+
+    async def run_once(self) -> int:
+        """Publish what is due now; return how many legs were claimed."""
+        now = self._clock.now()
+        until = now + timedelta(seconds=limits.LEASE_SECONDS_MAX)
+        claimed = await self._claim(now, until)
+        if not claimed:
+            return 0
+        batch = await self._sealer.seal(self._store, claimed, now=now, event=Event.PUBLISHED)
+        await self._settle.run(batch.stopped)
+        await self._start(batch, until)
+        return len(claimed)
+
+    async def _claim(self, now: datetime, until: datetime) -> list[LegRow]:
+        async with self._store.reading() as work:
+            due = await work.due_partners(now)
+        directory = self._holder.current.directory
+        wanted = sorted(
+            ((partner, lane) for partner, lane in due if _delivery(directory.by_id(partner)).transport != INBOX),
+            key=lambda pair: (pair[0], -pair[1].rank),
+        )
+        if not wanted:
+            return []
+        claimed: list[LegRow] = []
+        async with self._store.unit_of_work() as work:
+            room: dict[PartnerId, int] = {}
+            for partner, lane in wanted:  # partners in key order: two inners never wait for each other in a circle
+                if partner not in room:
+                    window = min(_delivery(directory.by_id(partner)).window, limits.WINDOW_COUNT_MAX)
+                    room[partner] = window - await work.lock_partner(partner)
+                if room[partner] > 0:
+                    legs = await work.claim_legs(partner, lane, now=now, until=until, limit=room[partner])
+                    room[partner] -= len(legs)
+                    claimed += legs
+        return claimed
+
+    async def _start(self, batch: Batch, until: datetime) -> None:
+        legs = [replace(leg, lease_until=until) for leg, _ in batch.started]
+        if not legs:
+            return
+        async with self._store.unit_of_work() as work:
+            saved = await work.start_attempts(legs, claimed_until=until)
+            now = self._clock.now()
+            await work.stage_evidence([leg_entry(leg, now) for leg in legs if leg.leg_id in saved and leg.attempt == 1])
+        await self._bus.publish([self._record(leg, body, until) for leg, body in batch.started if leg.leg_id in saved])
+
+    def _record(self, leg: LegRow, body: bytes, until: datetime) -> Outgoing:
+        delivery = _delivery(self._holder.current.directory.by_id(leg.partner))
+        sealed = Sealed(leg_id=leg.leg_id, jti=leg.jti, partner=leg.partner, attempt=leg.attempt, not_after=until, body=body)
+        return Outgoing(topics.deliveries(delivery.shard, leg.lane), self._sealer.record_key(leg), codec.encode_sealed(sealed))

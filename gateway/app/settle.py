@@ -1,0 +1,166 @@
+"""Settling: what happened to legs becomes rows, evidence, the sender's acknowledgement and the next leg's turn, in one transaction.
+
+The order is fixed: subjects are locked before legs, in key order, as everybody locks them who accepts, settles, holds or recalls.
+The table in `core/delivery.py` says where a leg goes; this module says what follows from having gone there:
+
+* a failure sets the next due time, or makes a dead letter when the profile's attempts are used up;
+* a delivery that owes a receipt is not the end: the profile's `receipt_seconds` begin;
+* at a leg's end the sender of the message is told, on its own channel, except about acknowledgements: theirs ends in row and evidence;
+* whoever closes a leg gives the turn to the next leg of the same (partner, subject).
+
+A courier belongs to the outer zone and may lie: a report that fits no published attempt is counted and ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from gateway.app.locked import Locked
+from gateway.app.outgoing import Outgoings
+from gateway.app.ports import Clock, Dice, LegRow, Store, Telemetry, UnitOfWork
+from gateway.app.records import leg_entry
+from gateway.app.world import Holder
+from gateway.contract.errors import InvariantError
+from gateway.contract.values import LegId
+from gateway.core.deadlines import exhausted, next_attempt
+from gateway.core.decided import HoldReason
+from gateway.core.delivery import ENDED, OPEN, Event, State, advance, after_report
+from gateway.core.profiles import Closes, Delivery
+
+NO_REPORT: Final = "no-report"
+NO_RECEIPT: Final = "no-receipt"
+ATTEMPTS_USED: Final = "attempts-used"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """Something that happened to a leg. `attempt` is given for a report about one attempt, else it happens now."""
+
+    leg_id: LegId
+    event: Event
+    attempt: int | None = None
+    code: str | None = None  # what the other side said, one word
+    reason: str | None = None  # why the leg ends so
+    hold: HoldReason | None = None
+    retry_after: timedelta | None = None
+    proof: str | None = None
+
+
+class Settle:
+    """Applies changes to legs."""
+
+    def __init__(self, store: Store, holder: Holder, outgoings: Outgoings, *, clock: Clock, dice: Dice, telemetry: Telemetry) -> None:
+        """Take the ports; `outgoings` makes the acknowledgements."""
+        self._store, self._holder, self._outgoings = store, holder, outgoings
+        self._clock, self._dice, self._telemetry = clock, dice, telemetry
+
+    async def run(self, changes: Sequence[Change]) -> list[LegRow]:
+        """Apply changes in a transaction of their own. Raises `StoreUnavailableError`: then nothing was applied."""
+        if not changes:
+            return []
+        async with self._store.unit_of_work() as work:
+            return await self.apply(work, changes)
+
+    async def apply(self, work: UnitOfWork, changes: Sequence[Change], locked: Locked | None = None) -> list[LegRow]:
+        """Apply changes in the caller's transaction; `locked` are the subjects it has locked already. Returns the legs that moved."""
+        now = self._clock.now()
+        lines = await work.lines_of([change.leg_id for change in changes])
+        own = locked is None
+        if locked is None:
+            locked = Locked(await work.relock_subjects(sorted({subject for _, subject in lines.values()})))
+        rows = await work.legs(sorted(lines))
+        moved = self._moved(rows, changes, now)
+        if not moved:
+            return []
+        await work.save_legs(moved)
+        closed = [leg for leg in moved if leg.state not in OPEN and rows[leg.leg_id].state in OPEN | {State.HELD}]
+        ended = [leg for leg in moved if leg.ended_at is not None and leg.state is not rows[leg.leg_id].state]
+        await work.stage_evidence([leg_entry(leg, now) for leg in moved if leg.state in ENDED | {State.HELD}])
+        opened = await self._outgoings.ends(work, ended, locked, now)
+        await work.give_turns([*((leg.partner, leg.subject) for leg in closed), *opened])
+        if own:
+            await locked.save(work)
+        for leg in ended:
+            self._telemetry.event(
+                f"leg-{leg.state.value}", partner=leg.partner, leg_id=leg.leg_id, jti=leg.jti, code=leg.reason or leg.last_code
+            )
+        return moved
+
+    def _moved(self, rows: Mapping[LegId, LegRow], changes: Iterable[Change], now: datetime) -> list[LegRow]:
+        moved: dict[LegId, LegRow] = {}
+        for change in changes:
+            before = moved.get(change.leg_id) or rows.get(change.leg_id)
+            if before is None:
+                self._telemetry.event("report-ignored", leg_id=change.leg_id, code="unknown-leg")
+                continue
+            try:
+                after = self._after(before, change, now)
+            except InvariantError:
+                self._telemetry.event("report-ignored", leg_id=change.leg_id, code=change.event.value)
+                continue
+            if after is not None:
+                moved[change.leg_id] = after
+        return list(moved.values())
+
+    def _after(self, leg: LegRow, change: Change, now: datetime) -> LegRow | None:
+        """Return the leg after one change, None where it stays. Raises `InvariantError` for what cannot be."""
+        delivery = self._delivery(leg)
+        event = change.event
+        if event in {Event.FAILED, Event.LEASE_ENDED} and exhausted(leg.failures + 1, delivery):
+            event = Event.GAVE_UP
+        state = self._state(leg, event, change)
+        if state is leg.state and not (state is State.RECEIPTED and leg.proof is None):
+            return None
+        leg = replace(leg, state=state, last_code=change.code or leg.last_code, proof=change.proof or leg.proof, lease_until=None)
+        match state:
+            case State.READY:
+                due = next_attempt(now, leg.failures + 1, delivery=delivery, jitter=self._dice.jitter(), partner_asked=change.retry_after)
+                return replace(leg, failures=leg.failures + 1, due_at=due)
+            case State.HELD:
+                return replace(leg, hold_reason=(change.hold or HoldReason.REVIEW).value, ended_at=None)
+            case State.DELIVERED if delivery.closes is Closes.RECEIPTED:
+                return replace(leg, receipt_due_at=now + timedelta(seconds=delivery.receipt_seconds))
+            case _:
+                reason = change.reason or (ATTEMPTS_USED if event is Event.GAVE_UP and change.event is not Event.GAVE_UP else None)
+                return replace(leg, ended_at=now, receipt_due_at=None, reason=reason)
+
+    @staticmethod
+    def _state(leg: LegRow, event: Event, change: Change) -> State:
+        if change.attempt is not None:
+            return after_report(leg.leg_id, leg.state, event, attempt=leg.attempt, reported=change.attempt)
+        return advance(leg.leg_id, leg.state, event, attempt=leg.attempt)
+
+    def _delivery(self, leg: LegRow) -> Delivery:
+        delivery = self._holder.current.directory.by_id(leg.partner).delivery
+        if delivery is None:
+            raise InvariantError(leg.leg_id, "partner takes no deliveries")
+        return delivery
+
+
+class Timers:
+    """What is due without anybody reporting it: leases, expiry, receipts owed. Safe in several inners: settling looks again."""
+
+    def __init__(self, store: Store, settle: Settle, *, clock: Clock, limit: int = 200) -> None:
+        """Look at `limit` legs at a time."""
+        self._store, self._settle, self._clock, self._limit = store, settle, clock, limit
+
+    async def run_once(self) -> int:
+        """Settle what is due; return how many legs were looked at."""
+        now = self._clock.now()
+        async with self._store.reading() as work:
+            due = await work.due_timers(now, limit=self._limit)
+        await self._settle.run([change for leg in due if (change := _due(leg, now)) is not None])
+        return len(due)
+
+
+def _due(leg: LegRow, now: datetime) -> Change | None:
+    if leg.state is State.SENDING and leg.lease_until is not None and leg.lease_until <= now:
+        return Change(leg_id=leg.leg_id, event=Event.LEASE_ENDED, attempt=leg.attempt, code=NO_REPORT)
+    if leg.state is State.DELIVERED and leg.receipt_due_at is not None and leg.receipt_due_at <= now:
+        return Change(leg_id=leg.leg_id, event=Event.GAVE_UP, reason=NO_RECEIPT)
+    if leg.state not in {State.SENDING, State.DELIVERED} and leg.expires_at <= now:
+        return Change(leg_id=leg.leg_id, event=Event.EXPIRED, reason="EXPIRED")
+    return None

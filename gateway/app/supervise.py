@@ -1,0 +1,98 @@
+"""The tasks of a process: started together, restarted when a dependency fails, drained on SIGTERM.
+
+A loop that fails because a dependency is away says so once, waits, and begins again; anything else ends the process, because a gateway that
+half works is worse than one that is restarted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from gateway.app.ports import Telemetry
+from gateway.contract.errors import OperatorError
+
+PAUSE_SECONDS: Final = 0.2  # before a failed loop begins again, doubled up to:
+PAUSE_SECONDS_MAX: Final = 5.0
+DRAIN_SECONDS_MAX: Final = 20.0  # what is under way at SIGTERM may take so long
+
+Loop = Callable[[asyncio.Event], Awaitable[None]]
+
+
+class Supervisor:
+    """Runs loops until told to stop."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        """Report through `telemetry`."""
+        self._telemetry = telemetry
+        self.stopping = asyncio.Event()
+        self.failing: set[str] = set()  # names of loops that wait for a dependency: `/readyz` says them
+
+    async def run(self, loops: dict[str, Loop], stop: asyncio.Event) -> None:
+        """Run until `stop` is set, then let each loop finish what is under way, at most `DRAIN_SECONDS_MAX`."""
+        tasks = {name: asyncio.create_task(self._keep(name, loop), name=name) for name, loop in loops.items()}
+        stopper = asyncio.create_task(stop.wait())
+        await asyncio.wait([stopper, *tasks.values()], return_when=asyncio.FIRST_COMPLETED)
+        stopper.cancel()
+        self.stopping.set()
+        _, late = await asyncio.wait(tasks.values(), timeout=DRAIN_SECONDS_MAX)
+        for task in late:
+            self._telemetry.event("drain-incomplete", code=task.get_name())
+            task.cancel()
+        for task in tasks.values():
+            if not task.cancelled() and task.done() and (error := task.exception()) is not None:
+                raise error
+
+    async def _keep(self, name: str, loop: Loop) -> None:
+        pause = PAUSE_SECONDS
+        while not self.stopping.is_set():
+            try:
+                await loop(self.stopping)
+            except OperatorError as exc:
+                self.failing.add(name)
+                self._telemetry.event("loop-waits", code=f"{name}:{type(exc).__name__}")
+                await wait(self.stopping, pause)
+                pause = min(pause * 2, PAUSE_SECONDS_MAX)
+            else:
+                return
+
+
+def every(seconds: float, once: Callable[[], Awaitable[int]], *, nudge: asyncio.Event | None = None) -> Loop:
+    """Return a loop that calls `once`, again at once while there is work, else after `seconds` or a nudge."""
+
+    async def loop(stopping: asyncio.Event) -> None:
+        while not stopping.is_set():
+            if nudge is not None:
+                nudge.clear()
+            if not await once():
+                await wait(stopping, seconds, nudge)
+
+    return loop
+
+
+def until_stopped(run: Callable[[], Awaitable[None]]) -> Loop:
+    """Return a loop around something that runs for ever and is cancelled to stop."""
+
+    async def loop(stopping: asyncio.Event) -> None:
+        task = asyncio.ensure_future(run())
+        stopper = asyncio.create_task(stopping.wait())
+        try:
+            await asyncio.wait([task, stopper], return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                await task
+        finally:
+            stopper.cancel()
+            task.cancel()
+
+    return loop
+
+
+async def wait(stopping: asyncio.Event, seconds: float, nudge: asyncio.Event | None = None) -> None:
+    """Wait `seconds`, or until stopping, or until nudged."""
+    waits = [asyncio.create_task(event.wait()) for event in (stopping, nudge) if event is not None]
+    try:
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waits:
+            task.cancel()

@@ -1,0 +1,48 @@
+"""What the use cases know of the outside, replaced as a whole by a reload: all or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway.contract.formats import Format
+from gateway.core.admission import Context
+from gateway.core.decision import Grounds
+from gateway.core.directory import Directory
+from gateway.core.keys import EncryptionKey, SigningKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signers:
+    """The keys that sign for the gateway: each with its own `kid` and use."""
+
+    document: SigningKey
+    receipt: SigningKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """Everything a use case asks beside the store: made by bootstrap."""
+
+    context: Context
+    grounds: Grounds
+    signers: Signers
+    formats: Mapping[str, Format]
+    contact: Mapping[str, str]  # of the national desk, in the messages the gateway itself sends
+    origin: str  # scheme, host and port that partners use: `htu` of their request tokens starts with it
+
+    @property
+    def directory(self) -> Directory:
+        """The partners."""
+        return self.grounds.directory
+
+
+class Holder:
+    """Where the current world is found. A use case reads it once per batch, so that a batch is decided by one world."""
+
+    def __init__(self, world: World) -> None:
+        """Start with `world`."""
+        self.current = world
+
+
+__all__ = ["EncryptionKey", "Holder", "Signers", "World"]

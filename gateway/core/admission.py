@@ -1,0 +1,162 @@
+"""Admission, the first pure half: bytes in, `Accepted` or `Rejected` out. Nothing here waits, looks at a clock or raises to its caller.
+
+The order of the checks is a security property, argued in docs/admission.md. Do not reorder it without a decision record.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal
+
+from gateway.contract.values import Environment, Family, KeyId, PartnerId
+from gateway.core import jose, limits, tokens
+from gateway.core.directory import Directory
+from gateway.core.keyring import Keyring
+from gateway.core.keys import DecryptionKey, Use
+from gateway.core.message import Message, Signed
+from gateway.core.problems import Code, MalformedError, Problem, RefusedInputError, UntrustedError
+from gateway.core.reference import Reference
+from gateway.core.rules import RuleContext, RuleTables, check_all
+from gateway.core.schema import Schemas, parse_family_uri
+from gateway.core.tokens import Verified
+
+ACKNOWLEDGEMENT: Final = "acknowledgement"  # every partner may answer what it was told
+CLAIMS: Final = frozenset({"iss", "aud", "jti", "iat", "toe", "txn", "events"})
+_HEX: Final = "[0-9a-f]"
+_UUID: Final = re.compile(f"{_HEX}{{8}}-{_HEX}{{4}}-[1-8]{_HEX}{{3}}-[89ab]{_HEX}{{3}}-{_HEX}{{12}}")  # RFC 9562, in lower case
+_UUID_VERSION_AT: Final = 14
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What admission knows of the world: made at start and at each reload, never changed in between."""
+
+    gateway: PartnerId
+    environment: Environment
+    uri_base: str
+    keyring: Keyring
+    decryption_keys: Mapping[KeyId, DecryptionKey]
+    encrypted: Literal["required", "allowed"]  # "required", or "allowed" where a dev profile waives it
+    directory: Directory
+    schemas: Schemas
+    reference: Reference
+    tables: RuleTables
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A message that is right for everybody, with the warnings and notes for its receipt."""
+
+    message: Message
+    token: bytes  # the compact JWS as received: kept as proof
+    notices: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A message that is wrong for everybody.
+
+    `signed` is known from a good signature on: intake then asks whether these very bytes were accepted before.
+    `trusted` says that the key was within its period too: only then the rejection goes into evidence.
+    `reason` is for our log, a fixed phrase.
+    """
+
+    problems: tuple[Problem, ...]
+    signed: Signed | None = None
+    trusted: bool = False
+    reason: str = ""
+
+
+def admit(raw: bytes, *, channel: PartnerId, ctx: Context, now: datetime) -> Accepted | Rejected:
+    """Judge bytes that came by the channel of one partner. Any bytes give an outcome; it never raises for what a peer sent."""
+    signed: Signed | None = None
+    trusted = False
+    try:
+        token = tokens.unwrap(raw, ctx.decryption_keys, typ=tokens.EVENT, encrypted=ctx.encrypted)  # 1 size, shape, decryption
+        entry = ctx.keyring.find(channel, token.kid, use=Use.SUBMIT)  # 2 chosen by the channel, not the text; unknown and revoked end here
+        verified = tokens.verify(token, entry)  # 3 signature first, meaning second
+        signed = verified.signed  # from here on intake asks first whether these very bytes were accepted before
+        entry.check_period(now)  # 4 a repeat may outlive its key; something new may not
+        trusted = True
+        message = _read(verified, channel, ctx, now)  # 5 claims, audience, age, family
+    except RefusedInputError as exc:
+        reason = exc.reason if isinstance(exc, UntrustedError) else exc.problem.code.value
+        return Rejected((exc.problem,), signed, trusted, reason)
+    problems = _check(message, ctx, now)  # 6 schema, then rules: every problem, not just the first
+    if any(p.is_error for p in problems):
+        return Rejected(tuple(problems), signed, trusted, "faults")
+    return Accepted(message, token.signing_input + b"." + jose.b64encode(token.signature), tuple(problems))
+
+
+def _read(verified: Verified, channel: PartnerId, ctx: Context, now: datetime) -> Message:
+    claims = verified.claims
+    if set(claims) != CLAIMS:
+        missing, extra = sorted(CLAIMS - set(claims)), len(set(claims) - CLAIMS)
+        detail = f"claims missing: {', '.join(missing)}" if missing else f"{extra} claims that do not belong"
+        raise MalformedError(
+            detail, code=Code.CLAIM_INVALID, expected=f"exactly {', '.join(sorted(CLAIMS))}", claim=(missing or ["(others)"])[0]
+        )
+    if not _UUID.fullmatch(verified.jti) or verified.jti[_UUID_VERSION_AT] != "7":
+        raise MalformedError(
+            "jti is not a UUIDv7", code=Code.CLAIM_INVALID, expected="a UUID of version 7 (RFC 9562), lower case", claim="jti"
+        )
+    if claims["aud"] != ctx.gateway:
+        raise MalformedError("aud is not this gateway", code=Code.AUDIENCE_WRONG, expected=f"exactly one: {ctx.gateway}", claim="aud")
+    if not isinstance(claims["txn"], str) or not _UUID.fullmatch(claims["txn"]):
+        raise MalformedError("txn is not a UUID", code=Code.CLAIM_INVALID, expected="a UUID naming the conversation", claim="txn")
+    profile = ctx.directory.by_id(channel)
+    iat, toe = _instant(claims, "iat"), _instant(claims, "toe")
+    if iat > now + timedelta(seconds=limits.IAT_SKEW_SECONDS_MAX):
+        raise MalformedError("iat lies in the future", code=Code.ISSUED_TOO_EARLY, expected="the time of signing, UTC", claim="iat")
+    if iat < now - timedelta(seconds=profile.iat_age_seconds):
+        expected = f"at most {profile.iat_age_seconds} seconds ago on this channel: sign again"
+        raise MalformedError("iat is too old", code=Code.ISSUED_TOO_LATE, expected=expected, claim="iat")
+    family, event = _event(claims["events"], ctx.uri_base)
+    if family.name not in profile.sends and family.name != ACKNOWLEDGEMENT:
+        raise MalformedError(
+            "your profile does not send this family", code=Code.NOT_ALLOWED, expected=f"one of {_names(profile.sends)}", claim="events"
+        )
+    return Message(
+        iss=channel, jti=verified.jti, digest=verified.digest, aud=ctx.gateway,
+        iat=iat, toe=toe, txn=claims["txn"], family=family, event=event,
+    )  # fmt: skip
+
+
+def _names(families: frozenset[str]) -> str:
+    return ", ".join(sorted(families | {ACKNOWLEDGEMENT}))
+
+
+def _instant(claims: Mapping[str, Any], name: str) -> datetime:
+    """Read a NumericDate of whole seconds (RFC 7519 section 2)."""
+    value = claims[name]
+    if type(value) is not int or not 0 <= value < 2**33:
+        raise MalformedError(f"{name} is no time", code=Code.CLAIM_INVALID, expected="whole seconds since 1970-01-01 UTC", claim=name)
+    return datetime.fromtimestamp(value, UTC)
+
+
+def _event(events: object, base: str) -> tuple[Family, Mapping[str, Any]]:
+    if not isinstance(events, dict) or len(events) != 1:
+        raise MalformedError("events has not exactly one member", code=Code.CLAIM_INVALID, expected="one family URI", claim="events")
+    ((uri, event),) = events.items()
+    family = parse_family_uri(base, uri)
+    if family is None or not isinstance(event, dict):
+        raise MalformedError(
+            "the family is not known here", code=Code.FAMILY_UNKNOWN, expected=f"{base}/<family>/<version>", claim="events"
+        )
+    return family, event
+
+
+def _check(message: Message, ctx: Context, now: datetime) -> list[Problem]:
+    if not ctx.schemas.knows(message.family):
+        expected = ", ".join(f"{f.name}/{f.version}" for f in sorted(ctx.schemas.families))
+        return [Problem(code=Code.FAMILY_UNKNOWN, detail="the family or version is not known here", expected=expected, claim="events")]
+    problems = ctx.schemas.check(message.family, message.event, on=message.iat.date())
+    if any(p.is_error for p in problems):  # the rules read the shape the schema promises
+        return problems[: limits.PROBLEMS_COUNT_MAX]
+    rules = RuleContext(
+        reference=ctx.reference, tables=ctx.tables, sender=ctx.directory.by_id(message.iss), environment=ctx.environment, now=now
+    )
+    return [*problems, *check_all(message, rules)][: limits.PROBLEMS_COUNT_MAX]

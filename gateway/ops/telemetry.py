@@ -1,0 +1,103 @@
+"""Logs and metrics. `Fields` is the allow-list: a name or a body has no field to sit in (P10)."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from gateway.contract.values import Jti, LegId, PartnerId
+
+COUNTED: Final = frozenset({"message-accepted", "message-repeated", "message-rejected", "message-untrusted", "request-untrusted"})
+WARNINGS: Final = frozenset(
+    {"loop-waits", "record-unreadable", "report-ignored", "report-lost", "message-quarantined", "drain-incomplete", "leg-dead"}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fields:
+    """What a log line may say."""
+
+    partner: PartnerId | None = None
+    jti: Jti | None = None
+    leg_id: LegId | None = None
+    code: str | None = None
+    count: int | None = None
+    seconds: float | None = None
+
+
+def configure(level: str, *, json: bool = True) -> None:
+    """Send every log line, ours and libraries', to standard error as one JSON object."""
+    renderer: Any = structlog.processors.JSONRenderer(sort_keys=True) if json else structlog.dev.ConsoleRenderer()
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True), renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(handlers=[_Libraries()], level=logging.WARNING, force=True)
+
+
+class _Libraries(logging.Handler):
+    """Lets libraries say only which logger spoke and how loud: their texts may quote content."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        kind = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else record.levelname
+        structlog.get_logger().warning("library", code=f"{record.name}:{kind}")
+
+
+class Metrics:
+    """Prometheus metrics of one process, with a registry of their own."""
+
+    def __init__(self) -> None:
+        """Register all metrics."""
+        self.registry = CollectorRegistry()
+        self.events = Counter("gateway_events", "Things that happened, by name", ["name"], registry=self.registry)
+        self.messages = Counter("gateway_messages", "Messages by partner and outcome", ["partner", "outcome"], registry=self.registry)
+        self.rejected = Counter("gateway_rejected", "Rejected messages by problem code", ["code"], registry=self.registry)
+        self.legs = Gauge("gateway_legs", "Legs by partner and state", ["partner", "state"], registry=self.registry)
+        self.queue = Gauge("gateway_queue_depth", "Submissions waiting for a transaction", registry=self.registry)
+        self.oldest = Gauge("gateway_oldest_due_seconds", "Age of the oldest leg that is due", registry=self.registry)
+        self.seconds = Histogram("gateway_seconds", "Durations by name", ["name"], registry=self.registry)
+
+    def show_legs(self, counts: Mapping[tuple[PartnerId, Any], int]) -> None:
+        """Replace the gauge of legs by what the store counted."""
+        self.legs.clear()
+        for (partner, state), count in counts.items():
+            self.legs.labels(partner, str(state)).set(count)
+
+
+class Telemetry:
+    """Implements the telemetry port: one log line and its counters for each event."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        """Count in `metrics`."""
+        self._metrics, self._log = metrics, structlog.get_logger()
+
+    def event(  # noqa: PLR0913 -- each parameter is one allowed field
+        self,
+        name: str,
+        *,
+        partner: PartnerId | None = None,
+        jti: Jti | None = None,
+        leg_id: LegId | None = None,
+        code: str | None = None,
+        count: int | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        """Report something that happened."""
+        fields = Fields(partner=partner, jti=jti, leg_id=leg_id, code=code, count=count, seconds=seconds)
+        say = self._log.warning if name in WARNINGS else self._log.info
+        say(name, **{key: value for key, value in asdict(fields).items() if value is not None})
+        self._metrics.events.labels(name).inc(count or 1)
+        if name in COUNTED and partner is not None:
+            self._metrics.messages.labels(partner, name.removeprefix("message-")).inc()
+        if name == "message-rejected" and code is not None:
+            self._metrics.rejected.labels(code).inc()
+        if seconds is not None:
+            self._metrics.seconds.labels(name).observe(seconds)
