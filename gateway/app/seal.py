@@ -161,7 +161,8 @@ def _look(leg: LegRow, message: Message, profile: Profile, world: World, now: da
     policies = world.grounds.policies
     if leg.policy_digest == policies.digest:
         return leg
-    home = world.directory.by_id(message.iss).country if message.iss in world.directory else profile.country
+    sender = world.directory.find(message.iss)
+    home = sender.country if sender is not None else profile.country  # what the gateway says itself is at home everywhere
     answer = look_again(message, profile, rows.roles_of(leg), home=home, grounds=world.grounds, now=now)
     hold, _ = hold_of(message, profile, answer, NO_FACTS)
     stricter = answer.send.effect is not Effect.ALLOW or hold is not None or not set(leg.groups) <= answer.allowed
