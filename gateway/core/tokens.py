@@ -28,14 +28,14 @@ from gateway.core.problems import Code, MalformedError, UntrustedError
 from gateway.core.strict_json import JsonObject
 
 Encryption = Literal["required", "allowed"]
-MESSAGE: Final = "secevent+jwt"  # RFC 8417, section 2.3
+EVENT: Final = "secevent+jwt"  # RFC 8417, section 2.3
 REQUEST: Final = "gw-request+jwt"
 RECEIPT: Final = "gw-receipt+jwt"
 REJECTION: Final = "gw-rejection+jwt"
 KEYS: Final = "gw-keys+jwt"
 TYPES_OF: Final[Mapping[Use, frozenset[str]]] = {
-    Use.SUBMIT: frozenset({MESSAGE}),
-    Use.DOCUMENT: frozenset({MESSAGE}),
+    Use.SUBMIT: frozenset({EVENT}),
+    Use.DOCUMENT: frozenset({EVENT}),
     Use.REQUEST: frozenset({REQUEST}),
     Use.RECEIPT: frozenset({RECEIPT, REJECTION}),
     Use.ROOT: frozenset({KEYS}),

@@ -64,7 +64,7 @@ def open_sealed(key: bytes, sealed: bytes, *, aad: bytes) -> bytes:
         raise VaultError("payload") from exc
 
 
-def subject_key_of(index_key: bytes, partner: PartnerId, iss: PartnerId, ref: str) -> SubjectKey:
+def subject_key_of(index_key: bytes, partner: PartnerId, iss: str, ref: str) -> SubjectKey:
     """Return the row key of a subject: hex HMAC-SHA-256, so that a row says nothing about the person."""
     return SubjectKey(_index(index_key, "subject", partner, iss, ref).hex())
 

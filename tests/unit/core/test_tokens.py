@@ -15,7 +15,7 @@ NAMES = [vector.name for vector in (*vectors.JWS_VECTORS, *vectors.JWE_VECTORS)]
 
 
 def opened(raw: bytes, key: VerifyKey = vectors.VERIFY_EC, *, encrypted: tokens.Encryption = "allowed") -> tokens.Verified:
-    return tokens.verify(tokens.unwrap(raw, vectors.DECRYPT, typ=tokens.MESSAGE, encrypted=encrypted), key)
+    return tokens.verify(tokens.unwrap(raw, vectors.DECRYPT, typ=tokens.EVENT, encrypted=encrypted), key)
 
 
 def test_the_names_of_the_vectors_are_unique():
@@ -60,8 +60,8 @@ def test_ed25519_is_read_under_both_names(alg, key):
     ("private", "public"), [(vectors.SIGN_EC, vectors.VERIFY_EC), (vectors.SIGN_ED, vectors.VERIFY_ED)], ids=["ES256", "Ed25519"]
 )
 def test_what_we_sign_and_encrypt_we_read(private, public):
-    jws = tokens.sign(vectors.CLAIMS, private, typ=tokens.MESSAGE)
-    token = tokens.unwrap(tokens.encrypt(jws, vectors.ENCRYPT), vectors.DECRYPT, typ=tokens.MESSAGE, encrypted="required")
+    jws = tokens.sign(vectors.CLAIMS, private, typ=tokens.EVENT)
+    token = tokens.unwrap(tokens.encrypt(jws, vectors.ENCRYPT), vectors.DECRYPT, typ=tokens.EVENT, encrypted="required")
     verified = tokens.verify(token, public)
     assert verified.claims == vectors.CLAIMS
     assert verified.digest == tokens.digest_of(jws)
@@ -69,7 +69,7 @@ def test_what_we_sign_and_encrypt_we_read(private, public):
 
 
 def test_two_signatures_of_one_content_have_one_digest():
-    one, two = (tokens.sign(vectors.CLAIMS, vectors.SIGN_EC, typ=tokens.MESSAGE) for _ in range(2))
+    one, two = (tokens.sign(vectors.CLAIMS, vectors.SIGN_EC, typ=tokens.EVENT) for _ in range(2))
     assert one != two
     assert opened(one).signed == opened(two).signed
 
@@ -94,10 +94,10 @@ def _pair(use: Use) -> tuple[SigningKey, VerifyKey]:
     return private, public
 
 
-KINDS = (tokens.MESSAGE, tokens.REQUEST, tokens.RECEIPT, tokens.REJECTION, tokens.KEYS)
+KINDS = (tokens.EVENT, tokens.REQUEST, tokens.RECEIPT, tokens.REJECTION, tokens.KEYS)
 MAY = {
-    (Use.SUBMIT, tokens.MESSAGE),
-    (Use.DOCUMENT, tokens.MESSAGE),
+    (Use.SUBMIT, tokens.EVENT),
+    (Use.DOCUMENT, tokens.EVENT),
     (Use.REQUEST, tokens.REQUEST),
     (Use.RECEIPT, tokens.RECEIPT),
     (Use.RECEIPT, tokens.REJECTION),
