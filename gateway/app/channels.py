@@ -1,10 +1,9 @@
-"""The loops between bus and use cases that run in inner: outcomes to settle, a register's submissions to intake, evidence to `gw.events`."""
+"""The loops between bus and use cases in inner: outcomes to settle, a register's submissions to intake, evidence to `gw.events`."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Final
 
 from gateway.app import topics
@@ -16,7 +15,6 @@ from gateway.app.settle import Change, Settle
 from gateway.contract.errors import InvariantError
 from gateway.contract.values import PartnerId
 from gateway.core import strict_json
-from gateway.core.evidence.entries import describe
 from gateway.core.limits import BATCH_COUNT_MAX
 
 CURSOR: Final = "gw.events"
@@ -32,7 +30,7 @@ class Outcomes:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Settle until `stopping`. A failure ends the subscription, and what was not committed comes again."""
-        async with self._bus.subscribe([topics.OUTCOMES], group=topics.INNER_GROUP) as subscription:
+        async with self._bus.subscribe([topics.OUTCOMES], group=topics.OUTCOMES_GROUP) as subscription:
             while not stopping.is_set():
                 records = await subscription.batch(max_records=BATCH_COUNT_MAX * 2, wait_seconds=WAIT_SECONDS)
                 await self._settle.run([change for record in records if (change := self._read(record)) is not None])
@@ -61,7 +59,7 @@ class Submissions:
         """Accept until `stopping`. A record that is no message is answered by its coordinates and never blocks."""
         if not self._channels:
             return
-        async with self._bus.subscribe(sorted(self._channels), group=topics.INNER_GROUP) as subscription:
+        async with self._bus.subscribe(sorted(self._channels), group=topics.SUBMISSIONS_GROUP) as subscription:
             while not stopping.is_set():
                 records = await subscription.batch(max_records=BATCH_COUNT_MAX, wait_seconds=WAIT_SECONDS)
                 if not records:
@@ -105,14 +103,10 @@ class Events:
         return len(leaves)
 
     def _event(self, index: int, entry: bytes) -> bytes:
-        kind, at, data = describe(entry)
+        data = strict_json.parse_object(entry)
         return strict_json.canonical(
             {
-                "specversion": "1.0", "id": str(index), "source": self._source, "type": f"gateway.evidence.{kind}", "time": _text(at),
-                "sequence": str(index), "datacontenttype": "application/json", "data": data,
+                "specversion": "1.0", "id": str(index), "source": self._source, "type": f"gateway.evidence.{data['kind']}",
+                "time": data["at"], "sequence": str(index), "datacontenttype": "application/json", "data": data,
             }
         )  # fmt: skip
-
-
-def _text(at: datetime | str) -> str:
-    return at if isinstance(at, str) else at.isoformat()

@@ -13,9 +13,9 @@ from datetime import timedelta
 from gateway.app import topics
 from gateway.app.codec import Report, decode_sealed, encode_report
 from gateway.app.ports import Bus, Clock, Outgoing, Record, Telemetry
-from gateway.contract.errors import DeliveryError, InvariantError
+from gateway.contract.errors import DeliveryError, InvariantError, OperatorError
 from gateway.contract.transports import Outcome, Reply, Transport
-from gateway.contract.values import LANES, PartnerId, Sealed
+from gateway.contract.values import LANES, Lane, PartnerId, Sealed
 
 BATCH_RECORDS_MAX = 200
 WAIT_SECONDS = 0.5
@@ -35,20 +35,26 @@ class Courier:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Deliver until `stopping`, then finish what is under way."""
-        carried = [topics.deliveries(self._shard, lane) for lane in reversed(LANES)]
         reporter = asyncio.create_task(self._report_all())
         try:
-            async with self._bus.subscribe(carried, group=topics.courier_group(self._shard)) as subscription:
-                while not stopping.is_set():
-                    records = await subscription.batch(max_records=BATCH_RECORDS_MAX, wait_seconds=WAIT_SECONDS)
-                    for record in sorted(records, key=lambda r: carried.index(r.topic)):
-                        self._start(record)
-                    await subscription.commit(records)
+            async with asyncio.TaskGroup() as lanes:
+                for lane in LANES:
+                    lanes.create_task(self._take(lane, stopping))
+        except* OperatorError as group:
+            raise first_of(group) from group
+        finally:
             if self._under_way:
                 await asyncio.wait(self._under_way)
             await self._reports.join()
-        finally:
             reporter.cancel()
+
+    async def _take(self, lane: Lane, stopping: asyncio.Event) -> None:
+        async with self._bus.subscribe([topics.deliveries(self._shard, lane)], group=topics.courier_group(self._shard, lane)) as records:
+            while not stopping.is_set():
+                batch = await records.batch(max_records=BATCH_RECORDS_MAX, wait_seconds=WAIT_SECONDS)
+                for record in batch:
+                    self._start(record)
+                await records.commit(batch)
 
     def _start(self, record: Record) -> None:
         try:
@@ -87,3 +93,9 @@ class Courier:
                 self._telemetry.event("report-lost", code=type(exc).__name__, count=len(reports))
             for _ in reports:
                 self._reports.task_done()
+
+
+def first_of(group: BaseExceptionGroup[OperatorError]) -> OperatorError:
+    """Return the first error of a group: the supervisor tells dependencies apart by one name."""
+    first = group.exceptions[0]
+    return first_of(first) if isinstance(first, BaseExceptionGroup) else first

@@ -102,7 +102,7 @@ class Inbox:
 
     async def _claim(self, partner: PartnerId, delivery: Delivery, limit: int, now: datetime, until: datetime) -> list[LegRow]:
         async with self._store.unit_of_work() as work:
-            await work.lock_partner(partner)
+            await work.lock_partner(partner, now)
             claimed = await work.offered(partner, now=now, until=until, limit=min(limit, delivery.window))
             for lane in reversed(LANES):
                 room = min(limit, delivery.window) - len(claimed)

@@ -164,10 +164,7 @@ class Intake:
     ) -> dict[int, Outcome]:
         answered = await self._answered(work, [m.message for m in members.values() if isinstance(m, Accepted)])
         outcomes: dict[int, Outcome] = {}
-        fresh: dict[int, Accepted] = {}
-        for i, member in members.items():
-            if isinstance(member, Accepted) and not _unmatched(member.message, answered):
-                fresh[i] = member
+        fresh = {i: m for i, m in members.items() if isinstance(m, Accepted) and not _unmatched(m.message, answered)}
         ids = {i: _signed_of(member) for i, member in members.items()}
         claimed = await work.claim(sorted({ids[i] for i in fresh}, key=lambda s: (s.signer, s.jti)), now)
         first: dict[Ref, int] = {}

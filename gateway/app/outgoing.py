@@ -1,4 +1,4 @@
-"""The gateway's own messages: acknowledgements of ended legs and alerts. They take the same way as everybody's: decided, recorded, sealed."""
+"""The gateway's own messages: acknowledgements of ended legs, alerts. They take everybody's way: decided, recorded, sealed."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Outgoings:
             )
             legs += new[0]
             refusals += new[1]
-            entries.append(accepted_entry(row, "", new[0], new[1], now))
+            entries.append(accepted_entry(row, None, new[0], new[1], now))
         await work.add_messages(messages)
         await work.add_legs(legs)
         await work.add_refusals(refusals)

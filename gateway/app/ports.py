@@ -128,7 +128,10 @@ class CheckpointRow:
 
 
 class StoreUnavailableError(OperatorError):
-    """The database does not answer, is locked, full or read-only. Nothing of the unit of work is done."""
+    """The database does not answer, is locked, full or read-only.
+
+    Nothing of the unit of work is done; where the connection was lost in the commit itself, all or nothing of it is: a repeat finds out.
+    """
 
 
 class UnitOfWork(Protocol):
@@ -182,8 +185,8 @@ class UnitOfWork(Protocol):
     async def due_partners(self, now: datetime) -> list[tuple[PartnerId, Lane]]:
         """Return which (partner, lane) have claimable legs now."""
 
-    async def lock_partner(self, partner: PartnerId) -> int:
-        """Lock the partner's row (insert if missing) and return how many of its legs are claimed or sending."""
+    async def lock_partner(self, partner: PartnerId, now: datetime) -> int:
+        """Lock the partner's row (insert if missing) and return how many of its legs are sending, or claimed by a lease that lasts."""
 
     async def claim_legs(self, partner: PartnerId, lane: Lane, *, now: datetime, until: datetime, limit: int) -> list[LegRow]:
         """Lease due ready legs until `until`, oldest first, only the head of each (partner, subject). Skips what others hold."""
@@ -218,8 +221,9 @@ class UnitOfWork(Protocol):
         """Write the mutable columns of legs read with `legs`."""
 
     async def due_timers(self, now: datetime, *, limit: int) -> list[LegRow]:
-        """Return legs whose lease while sending has ended, that expired while planned, ready, held, available or dead, or
-        whose receipt is overdue. Without a lock: settle locks and looks again.
+        """Return legs with something due, without a lock: settle locks and looks again.
+
+        Due is: a lease ended while sending; `expires_at` past while planned, ready, held, available or dead; a receipt overdue.
         """
 
     async def messages(self, refs: Sequence[Ref]) -> dict[Ref, MessageRow]:

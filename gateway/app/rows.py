@@ -18,7 +18,7 @@ from gateway.core.message import Message
 from gateway.core.schema import parse_family_uri
 
 
-def message_row(
+def message_row(  # noqa: PLR0913 -- a row is made of many things
     message: Message,
     payload: bytes,
     facts: Facts,
@@ -31,10 +31,11 @@ def message_row(
 ) -> MessageRow:
     """Return the row of an accepted message, its payload and facts encrypted under a message key of its own."""
     key, wrapped = safe.new_message_key(subject)
-    delete_by = datetime.fromisoformat(message.event["handling"]["retention"]["delete_by"])
+    last_day = datetime.fromisoformat(message.event["handling"]["retention"]["delete_by"])
     return MessageRow(
         ref=message.ref, channel=channel, family=message.family.name, version=message.family.version, subject=subject.key,
-        txn=message.txn, lane=message.lane, received_at=now, iat=message.iat, delete_by=delete_by.replace(hour=23, minute=59, second=59, tzinfo=UTC),
+        txn=message.txn, lane=message.lane, received_at=now, iat=message.iat,
+        delete_by=last_day.replace(hour=23, minute=59, second=59, tzinfo=UTC),
         payload=safe.seal(key, payload, of=message.ref, what="payload"), wrapped=wrapped,
         facts=safe.seal(key, _facts(facts), of=message.ref, what="facts"), decision=digests,
     )  # fmt: skip

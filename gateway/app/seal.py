@@ -183,7 +183,7 @@ def _look(leg: LegRow, message: Message, profile: Profile, world: World, now: da
 class Seal:
     """Claims, seals and publishes what is due, for push transports."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- the ports a use case takes
         self, store: Store, bus: Bus, sealer: Sealer, *, settle: Settle, holder: Holder, clock: Clock, telemetry: Telemetry
     ) -> None:
         """Take the ports."""
@@ -218,7 +218,7 @@ class Seal:
             for partner, lane in wanted:  # partners in key order: two inners never wait for each other in a circle
                 if partner not in room:
                     window = min(_delivery(directory.by_id(partner)).window, limits.WINDOW_COUNT_MAX)
-                    room[partner] = window - await work.lock_partner(partner)
+                    room[partner] = window - await work.lock_partner(partner, now)
                 if room[partner] > 0:
                     legs = await work.claim_legs(partner, lane, now=now, until=until, limit=room[partner])
                     room[partner] -= len(legs)
