@@ -1,0 +1,280 @@
+"""Reads `partners/<id>.toml`: one profile a file, strictly, every fault of every file at once with file and line.
+
+What couriers need for a partner's transport comes apart from the profile, so that no other role holds it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gateway.contract.manifest import Kind, Manifest, SettingsError, check_pair
+from gateway.contract.values import Country, Environment, PartnerId, Role
+from gateway.core import limits
+from gateway.core.profiles import Closes, Delivery, Profile, Receives
+from gateway.ops.faults import ConfigurationError, Fault, line_of, lines_of
+
+ID: Final = re.compile(r"[a-z0-9-]{2,32}")  # it goes into topic names
+INBOX: Final = "inbox"  # an endpoint of ours, not a transport
+SECTORS: Final = {"SUPPORT_NGO": "NGO"}  # by kind; every other kind is statutory (domain.md d.16)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vocabulary:
+    """The codes a profile may use: from the schemas, the code lists and the libraries of countries."""
+
+    families: frozenset[str]
+    purposes: frozenset[str]
+    kinds: frozenset[str]
+    countries: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class TransportSettings:
+    """What the courier needs for one partner. Paths of key files, never keys."""
+
+    transport: str  # an adapter's id
+    settings: Mapping[str, object]  # as its manifest describes them, defaults filled in
+    shard: str
+    timeout_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Partners:
+    """All profiles, and apart from them the transports of those that are pushed to."""
+
+    profiles: Mapping[PartnerId, Profile]
+    transports: Mapping[PartnerId, TransportSettings]
+
+
+Seconds = Annotated[int, Field(ge=1, le=400 * 86_400)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class _Receives(_Table):
+    family: str
+    roles: frozenset[Role] = Field(min_length=1)
+    purposes: frozenset[str] = Field(min_length=1)
+
+
+class _Delivery(_Table):
+    format: str
+    transport: str
+    shard: str = Field(default="main", pattern=r"^[a-z0-9-]{1,32}$")
+    window: int = Field(default=16, ge=1, le=limits.WINDOW_COUNT_MAX)
+    timeout_seconds: int = Field(default=10, ge=1, lt=limits.LEASE_SECONDS_MAX)
+    visibility_seconds: Seconds = 60
+    closes: Closes = Closes.DELIVERED
+    receipt_seconds: Seconds = 86_400
+    retry_base_seconds: Seconds = 2
+    retry_max_seconds: Seconds = 3_600
+    attempts_max: int = Field(default=50, ge=1, le=10_000)
+    expire_seconds: Seconds = 30 * 86_400
+    encrypt: bool = True
+    encrypt_waived_because: str = ""
+
+
+class _Profile(_Table):
+    id: str
+    name: str = Field(min_length=1, max_length=100)
+    country: str
+    kind: str
+    sector: str
+    environment: Environment
+    delivery: _Delivery | None = None
+    transport: dict[str, Any] = {}
+    serves: frozenset[str] = frozenset()
+    regions: frozenset[str] = frozenset()
+    receives: tuple[_Receives, ...] = ()
+    sends: frozenset[str] = frozenset()
+    excluded_countries: frozenset[str] = frozenset()
+    transfer_bases: frozenset[str] = frozenset()
+    retention_days_max: int | None = Field(default=None, ge=1)
+    managing_authority: str | None = None
+    hub: str | None = None
+    iat_age_seconds: int = Field(default=3 * 86_400, ge=60, le=limits.IAT_AGE_SECONDS_MAX)
+    suspended: bool = False
+    requires_mtls: bool = False
+    version: int = Field(default=1, ge=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A profile file that could be read, with the place of each key."""
+
+    path: str
+    lines: Mapping[str, int]
+    digest: str
+    table: _Profile
+
+    def fault(self, key: str, what: str, expected: str = "") -> Fault:
+        return Fault(self.path, line_of(self.lines, key), key, what, expected)
+
+
+def load_partners(directory: Path, *, vocabulary: Vocabulary, adapters: Mapping[str, Manifest]) -> Partners:
+    """Return the partners of a folder. `adapters` are the manifests of the formats and transports there are, by id.
+
+    Raises `ConfigurationError` with every fault of every file.
+    """
+    files: list[_File] = []
+    faults: list[Fault] = []
+    for path in sorted(directory.glob("*.toml")):
+        outcome = _read(path)
+        if isinstance(outcome, _File):
+            files.append(outcome)
+        else:
+            faults += outcome
+    known = frozenset(path.stem for path in directory.glob("*.toml"))
+    for file in files:
+        faults += _meaning(file, vocabulary, known)
+        faults += _way(file, adapters)
+    if not known:
+        faults.append(Fault(str(directory), 0, "", "has no profiles", "one file <id>.toml for each partner"))
+    if faults:
+        raise ConfigurationError(faults)
+    profiles = {PartnerId(f.table.id): _profile(f) for f in files}
+    transports = {PartnerId(f.table.id): settings for f in files if (settings := _transport(f.table, adapters)) is not None}
+    return Partners(MappingProxyType(profiles), MappingProxyType(transports))
+
+
+def _read(path: Path) -> _File | list[Fault]:
+    try:
+        raw = path.read_bytes()
+        text = raw.decode("utf-8")
+        content = json.dumps(tomllib.loads(text), default=str)  # JSON, so that strict means the types of TOML, not those of Python
+    except OSError as exc:
+        return [Fault(str(path), 0, "", f"cannot be read: {exc.strerror}")]
+    except ValueError as exc:
+        line = re.search(r"line (\d+)", str(exc))
+        return [Fault(str(path), int(line[1]) if line else 1, "", "is not TOML in UTF-8")]
+    lines = lines_of(text)
+    try:
+        table = _Profile.model_validate_json(content)
+    except ValidationError as exc:
+        return [_told(str(path), lines, error["loc"], error) for error in exc.errors(include_input=False, include_url=False)]
+    return _File(str(path), lines, hashlib.sha256(raw).hexdigest(), table)
+
+
+def _told(path: str, lines: Mapping[str, int], loc: tuple[int | str, ...], error: Any) -> Fault:
+    key = ".".join(str(part) for part in loc)
+    what = {"extra_forbidden": "unknown key", "missing": "is missing"}.get(error["type"], error["msg"])
+    return Fault(path, line_of(lines, key), key, what)
+
+
+def _meaning(file: _File, vocabulary: Vocabulary, known: frozenset[str]) -> Iterator[Fault]:
+    table = file.table
+    if ID.fullmatch(table.id) is None:
+        yield file.fault("id", "is no partner id", "2 to 32 of a-z, 0-9 and dash")
+    if table.id != Path(file.path).stem:
+        yield file.fault("id", "is not the file's name", f"{table.id}.toml, or id = {json.dumps(Path(file.path).stem)}")
+    if table.kind in vocabulary.kinds and table.sector != SECTORS.get(table.kind, "STATUTORY"):
+        yield file.fault("sector", f"does not fit kind {table.kind}", SECTORS.get(table.kind, "STATUTORY"))
+    for key, partner in (("hub", table.hub), ("managing_authority", table.managing_authority)):
+        if partner is not None and partner not in known:
+            yield file.fault(key, f"unknown partner {partner}", f"one of {', '.join(sorted(known))}")
+    yield from _codes(file, vocabulary)
+
+
+def _codes(file: _File, vocabulary: Vocabulary) -> Iterator[Fault]:
+    table = file.table
+    used = [
+        ("country", {table.country}, vocabulary.countries, "country"),
+        ("serves", table.serves, vocabulary.countries, "country"),
+        ("excluded_countries", table.excluded_countries, vocabulary.countries, "country"),
+        ("kind", {table.kind}, vocabulary.kinds, "kind of authority"),
+        ("sends", table.sends, vocabulary.families, "family"),
+    ]
+    for index, entry in enumerate(table.receives):
+        used.append((f"receives.{index}.family", {entry.family}, vocabulary.families, "family"))
+        used.append((f"receives.{index}.purposes", entry.purposes, vocabulary.purposes, "purpose"))
+    for key, codes, list_, word in used:
+        for code in sorted(set(codes) - list_):
+            yield file.fault(key, f"unknown {word} {code}", "" if word == "country" else f"one of {', '.join(sorted(list_))}")
+
+
+def _way(file: _File, adapters: Mapping[str, Manifest]) -> Iterator[Fault]:
+    """Check that the partner's format and transport exist, fit each other and have the settings they need."""
+    delivery = file.table.delivery
+    if delivery is None:
+        if file.table.receives:
+            yield file.fault("receives", "there is no delivery", "a table [delivery], or nothing in receives")
+        if file.table.transport:
+            yield file.fault("transport", "there is no delivery", "a table [delivery]")
+        return
+    if not delivery.encrypt and not delivery.encrypt_waived_because:
+        yield file.fault("delivery.encrypt", "waived without a reason", "encrypt = true, or encrypt_waived_because")
+    if delivery.retry_base_seconds > delivery.retry_max_seconds:
+        yield file.fault("delivery.retry_base_seconds", "is above retry_max_seconds", "a first wait no longer than the longest")
+    document = _adapter(adapters, delivery.format, Kind.FORMAT)
+    if document is None:
+        yield file.fault("delivery.format", f"unknown format {delivery.format}", f"one of {_ids(adapters, Kind.FORMAT)}")
+    else:
+        for family in sorted({r.family for r in file.table.receives} - document.families):
+            yield file.fault(
+                "delivery.format", f"format {document.id} cannot carry {family}", "another format, or no such entry in receives"
+            )
+    yield from _transport_faults(file, delivery, document, adapters)
+
+
+def _transport_faults(file: _File, delivery: _Delivery, document: Manifest | None, adapters: Mapping[str, Manifest]) -> Iterator[Fault]:
+    if delivery.transport == INBOX:
+        if file.table.transport:
+            yield file.fault("transport", "an inbox has no transport settings", "no table [transport]")
+        return
+    transport = _adapter(adapters, delivery.transport, Kind.TRANSPORT)
+    if transport is None:
+        yield file.fault("delivery.transport", f"unknown transport {delivery.transport}", f"one of {_ids(adapters, Kind.TRANSPORT)}, inbox")
+        return
+    try:
+        if document is not None:
+            check_pair(document, transport)
+    except SettingsError as exc:
+        yield from (file.fault("delivery.transport", fault) for fault in exc.faults)
+    try:
+        transport.validate(file.table.transport)
+    except SettingsError as exc:
+        for fault in exc.faults:
+            key, _, what = fault.partition(": ")
+            yield file.fault(f"transport.{key}", what)
+
+
+def _adapter(adapters: Mapping[str, Manifest], id_: str, kind: Kind) -> Manifest | None:
+    manifest = adapters.get(id_)
+    return manifest if manifest is not None and manifest.kind is kind else None
+
+
+def _ids(adapters: Mapping[str, Manifest], kind: Kind) -> str:
+    return ", ".join(sorted(id_ for id_, m in adapters.items() if m.kind is kind)) or "(none)"
+
+
+def _profile(file: _File) -> Profile:
+    table = file.table
+    plain = table.model_dump(exclude={"delivery", "transport", "receives", "serves", "excluded_countries"})
+    return Profile(
+        **{**plain, "id": PartnerId(table.id), "country": Country(table.country)},
+        delivery=Delivery(**table.delivery.model_dump()) if table.delivery else None,
+        serves=frozenset(Country(c) for c in table.serves),
+        excluded_countries=frozenset(Country(c) for c in table.excluded_countries),
+        receives=tuple(Receives(r.family, r.roles, r.purposes) for r in table.receives),
+        digest=file.digest,
+    )
+
+
+def _transport(table: _Profile, adapters: Mapping[str, Manifest]) -> TransportSettings | None:
+    delivery = table.delivery
+    if delivery is None or delivery.transport == INBOX:
+        return None
+    settings = adapters[delivery.transport].validate(table.transport)
+    return TransportSettings(delivery.transport, settings, delivery.shard, delivery.timeout_seconds)
