@@ -28,7 +28,7 @@ from gateway.app.ports import (
     Subscription,
     Telemetry,
 )
-from gateway.app.topics import EDGE_GROUP, INNER_GROUP, REPLIES, REQUESTS
+from gateway.app.topics import EDGE_GROUP, REPLIES, REQUESTS, REQUESTS_GROUP
 from gateway.contract.errors import OperatorError
 from gateway.core.limits import BATCH_COUNT_MAX, RECORD_BYTES_MAX
 from gateway.core.problems import Code
@@ -176,7 +176,7 @@ class RequestServer:
         """Serve until cancelled; join again after the bus has failed. A question cut short comes again to another inner."""
         while True:
             try:
-                async with self._bus.subscribe([REQUESTS], group=INNER_GROUP) as requests:
+                async with self._bus.subscribe([REQUESTS], group=REQUESTS_GROUP) as requests:
                     while True:
                         records = await requests.batch(max_records=BATCH_COUNT_MAX, wait_seconds=1.0)
                         if replies := await self._answer(self._decoded(records)):

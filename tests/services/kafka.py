@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping
@@ -20,7 +21,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self
 
-from confluent_kafka.admin import AclBindingFilter, AclOperation, AclPermissionType, AdminClient, ResourcePatternType, ResourceType
+from confluent_kafka.admin import AclBindingFilter, AclOperation, AclPermissionType, AdminClient, ConfigResource, ResourcePatternType
 
 from tests.services.certificates import make_certificates
 from tests.services.processes import UnavailableError, free_port, stop, wait_for_port
@@ -96,7 +97,7 @@ class KafkaSettings:
         values = {"BOOTSTRAP": self.bootstrap, "CA": self.ca_file, "USER": self.user, "PASSWORD": self.password}
         return {f"GATEWAY_TEST_KAFKA_{name}": value for name, value in values.items()}
 
-    def confluent(self, user: str = "", password: str = "") -> dict[str, str]:
+    def confluent(self, user: str = "", password: str = "") -> dict[str, str | int | float | bool]:
         """Return the settings as librdkafka names them; for another principal where `user` is given."""
         return {
             "bootstrap.servers": self.bootstrap,
@@ -210,15 +211,22 @@ class KafkaServer:
 def wipe(settings: KafkaSettings) -> None:
     """Delete our topics, all groups without members and all access rules: the next test starts with a bare broker."""
     admin = AdminClient(settings.confluent())
-    topics = [name for name in admin.list_topics(timeout=20).topics if name.startswith("gw.")]
+    every = AclBindingFilter(ConfigResource.Type.ANY, None, ResourcePatternType.ANY, None, None, AclOperation.ANY, AclPermissionType.ANY)
+    topics = _our_topics(admin)
     groups = [group.group_id for group in admin.list_consumer_groups().result(timeout=20).valid]
-    every = AclBindingFilter(ResourceType.ANY, None, ResourcePatternType.ANY, None, None, AclOperation.ANY, AclPermissionType.ANY)
     jobs = [*admin.delete_acls([every]).values()]
     jobs += admin.delete_topics(topics).values() if topics else ()
     for job in jobs:
         job.result(timeout=20)
     for job in (admin.delete_consumer_groups(groups) if groups else {}).values():
         job.exception(timeout=20)  # a group whose members have not left yet stays
+    end = time.monotonic() + 20
+    while (_our_topics(admin) or admin.describe_acls(every).result(timeout=20)) and time.monotonic() < end:
+        time.sleep(0.05)  # the broker follows its controller
+
+
+def _our_topics(admin: AdminClient) -> list[str]:
+    return [name for name in admin.list_topics(timeout=20).topics if name.startswith("gw.")]
 
 
 @contextmanager
