@@ -375,12 +375,13 @@ class Bus(Protocol):
 class Question:
     """One API request as the edge took it. Inner checks the token itself: the edge is not believed."""
 
-    kind: str  # submit, event, poll, status, receipt, checkpoint, inclusion, consistency
+    kind: str  # submit, line, event, poll, poll-again, status, receipt, checkpoint, inclusion, consistency
     method: str = "GET"
     path: str = "/"
     query: str = ""  # raw
     token: str | None = None  # of the Authorization header
     body: bytes = b""
+    digest: str = ""  # of a line: base64url SHA-256 of the whole body it stood in, which is what the token covers
     mtls: PartnerId | None = None  # whose client certificate TLS verified
 
 

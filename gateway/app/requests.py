@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
@@ -23,7 +24,9 @@ from gateway.core.problems import Code, MalformedError, Problem, RefusedInputErr
 from gateway.core.request_tokens import HttpRequest, RequestIdentity, check_request
 from gateway.core.tokens import Token
 
-SUBMISSIONS = frozenset({"submit", "event"})
+LINE = "line"  # one of many in a body: the token covers them all, and each is signed itself
+AGAIN = "poll-again"  # the edge asks on for a partner that waits, with the request it asked with before
+SUBMISSIONS = frozenset({"submit", "event", LINE})
 QUEUE_COUNT_MAX = 2_000  # submissions waiting for a transaction: the next is told to come again
 UNAVAILABLE = Problem(code=Code.UNAVAILABLE, detail="the gateway cannot keep anything right now", expected="the same again, later")
 
@@ -73,7 +76,9 @@ class Requests:
         try:
             partner, identity = self._who(question)
             if question.kind in SUBMISSIONS:  # remembered in the commit that accepts
-                return await self._submit(Submission(question.body, partner, identity))
+                return await self._submit(Submission(question.body, partner, None if question.kind == LINE else identity))
+            if question.kind == AGAIN:
+                return await self._poll_again(partner, question)
             if identity is None or not await self.remembered.put(identity):
                 raise UntrustedError("request token missing or used twice")
             return await self._kinds[question.kind](partner, question)
@@ -99,7 +104,7 @@ class Requests:
         entry = context.keyring.find(_claimed_issuer(token), token.kid, use=Use.REQUEST)  # whose key to look for: the key decides
         verified = tokens.verify(token, entry)
         entry.check_period(now)
-        asked = HttpRequest(question.method, self._holder.current.origin + question.path, question.query.encode(), question.body)
+        asked = HttpRequest(question.method, self._holder.current.origin + question.path, question.query.encode(), question.body, question.digest)
         identity = check_request(verified, asked, aud=context.gateway, now=now)
         profile = context.directory.by_id(identity.partner)
         if profile.requires_mtls and question.mtls != profile.id:
@@ -125,6 +130,10 @@ class Requests:
     async def _poll(self, partner: PartnerId, question: Question) -> Answer:
         proof = sha256((question.token or "").encode()).hexdigest()
         return _json(await self._inbox.poll(partner, read_poll(question.body), proof=proof))
+
+    async def _poll_again(self, partner: PartnerId, question: Question) -> Answer:
+        """Look again for who waits: the token was used once already, so nothing is settled on its word a second time."""
+        return _json(await self._inbox.poll(partner, replace(read_poll(question.body), acks=(), errors={}), proof=""))
 
     async def _status(self, partner: PartnerId, question: Question) -> Answer:
         return _json(await self._query.status(partner, _jti(question.path, 0)))
