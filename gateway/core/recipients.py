@@ -1,0 +1,122 @@
+"""What is asked of each recipient before any policy: may it be sent, must it wait, until when, how fast, and was notice given in time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, Final
+
+from gateway.contract.values import Country, Lane
+from gateway.core.admission import Context
+from gateway.core.decided import Candidate, HoldReason, Reason, Refusal
+from gateway.core.message import Message
+from gateway.core.profiles import Profile
+from gateway.core.routing import Bar
+from gateway.core.rules import LeadTime, RuleContext, lead_time
+from gateway.core.travel import FAMILY as TRAVEL
+from gateway.core.travel import read_travel
+
+__all__ = ["LeadTime", "lane_of", "lead_time_of", "leg_expiry", "leg_hold", "leg_refusal"]
+
+ABOVE_STATES: Final = frozenset({"EU", "INT"})  # law of no single state: it holds for sender and recipient alike
+NOT_IN_COURT: Final = frozenset({"COURT", "PROSECUTOR"})  # kinds that H1 keeps out: "not in judicial proceedings"
+
+
+def leg_refusal(
+    message: Message, candidate: Candidate, profile: Profile, *, now: datetime, home: Country, shows_conditions: bool
+) -> Refusal | None:
+    """Return why a leg must not be, or None. The order is stated, so that a leg has one reason and always the same.
+
+    Routing has asked before, country by country, what R-GEN-02 bars. 1 NOT_RECEIVING: nothing can be delivered to it. 2 ENVIRONMENT
+    (R-GEN-16). 3 EXPIRED (R-GEN-04). 4 COUNTRY_EXCLUDED_BY_SENDER, 5 COUNTRY_EXCLUDED_BY_PROFILE: again, as replies are not routed.
+    6 HANDLING (a code, R-GEN-02; conditions, R-GEN-14). 7 NO_LEGAL_BASIS, 8 TRANSFER_BASIS (R-GEN-13).
+    """
+    for reason, because in _reasons(message, profile, now=now, home=home, shows_conditions=shows_conditions):
+        return Refusal(partner=profile.id, country=candidate.country, roles=candidate.roles, reason=reason, because=(because,))
+    return None
+
+
+def _reasons(message: Message, profile: Profile, *, now: datetime, home: Country, shows_conditions: bool) -> Iterator[Bar]:
+    handling = message.event["handling"]
+    if profile.delivery is None:
+        yield Reason.NOT_RECEIVING, "R-RTE-04"
+    if profile.environment is not message.environment:
+        yield Reason.ENVIRONMENT, "R-GEN-16"
+    if _end_of(handling["retention"]["delete_by"]) <= now:
+        yield Reason.EXPIRED, "R-GEN-04"
+    if profile.country in handling.get("excluded_countries", ()):
+        yield Reason.COUNTRY_EXCLUDED_BY_SENDER, "R-GEN-02"
+    if home in profile.excluded_countries:
+        yield Reason.COUNTRY_EXCLUDED_BY_PROFILE, "R-GEN-02"
+    if "H1" in handling["codes"] and profile.kind in NOT_IN_COURT:
+        yield Reason.HANDLING, "R-GEN-02"
+    if handling.get("conditions") and not shows_conditions:
+        yield Reason.HANDLING, "R-GEN-14"
+    if not any(_holds(basis["jurisdiction"], home, profile) for basis in handling["legal_basis"]):
+        yield Reason.NO_LEGAL_BASIS, "R-GEN-13"
+    if profile.country != home and not _transfer_holds(handling.get("transfer_basis"), profile):
+        yield Reason.TRANSFER_BASIS, "R-GEN-13"
+
+
+def _holds(jurisdiction: str, home: Country, profile: Profile) -> bool:
+    """Say whether a law can be the ground of this leg: the sender's, the recipient's, or one above both; never a third state's."""
+    return jurisdiction in ABOVE_STATES or jurisdiction.partition("-")[0] in {home, profile.country}
+
+
+def _transfer_holds(basis: dict[str, Any] | None, profile: Profile) -> bool:
+    return basis is not None and (not profile.transfer_bases or basis["code"] in profile.transfer_bases)
+
+
+def leg_hold(message: Message, profile: Profile) -> HoldReason | None:
+    """Return why a leg must wait for a person whatever policy says: a minor (R-GEN-09), a suspended partner (R-RTE-09).
+
+    An acknowledgement is not held for a minor: it goes to the one who told us of the subject, and says nothing new of it.
+    Suspension comes second, because sealing looks for it again.
+    """
+    if message.event["subject"]["is_minor"] != "NO" and not _minor_exempt(message):
+        return HoldReason.MINOR
+    return HoldReason.SUSPENDED if profile.suspended else None
+
+
+def _minor_exempt(message: Message) -> bool:
+    family, body = message.family.name, message.body
+    anonymous = body.get("identity_mode") == "ANONYMOUS" and message.event["subject"]["is_minor"] == "UNKNOWN"
+    return (
+        family == "acknowledgement"
+        or (family == "intelligence-report" and body.get("kind") == "safeguarding-concern")
+        or (family == "support-referral" and anonymous)
+    )
+
+
+def leg_expiry(message: Message, profile: Profile, *, accepted_at: datetime) -> tuple[datetime, datetime]:
+    """Return until when a leg may go, and until when its copy is kept (R-GEN-17): the earliest of the message's and the recipient's rule.
+
+    A partner whose format is INTERPOL-shaped states that rule (5 years from `iat`) as its `retention_days_max`.
+    """
+    delete_by = _end_of(message.event["handling"]["retention"]["delete_by"])
+    if profile.retention_days_max is not None:
+        delete_by = min(delete_by, message.iat + timedelta(days=profile.retention_days_max))
+    if profile.delivery is None:
+        return delete_by, delete_by
+    return min(delete_by, accepted_at + timedelta(seconds=profile.delivery.expire_seconds)), delete_by
+
+
+def lane_of(message: Message) -> Lane:
+    """Return the lane a message takes: the one asked for, for a journey DETECTED or ATTEMPTED at least PRIORITY (R-TRV-19)."""
+    if message.family.name == TRAVEL and not read_travel(message.body).declared:
+        return max(message.lane, Lane.PRIORITY, key=lambda lane: lane.rank)
+    return message.lane
+
+
+def lead_time_of(message: Message, ctx: Context, *, received_at: datetime) -> LeadTime | None:
+    """Return the lead time a delivery shows: as the rules reckoned it when the message came."""
+    if message.family.name != TRAVEL:
+        return None
+    sender = ctx.directory.by_id(message.iss)
+    rules = RuleContext(reference=ctx.reference, tables=ctx.tables, sender=sender, environment=ctx.environment, now=received_at)
+    return lead_time(message, rules)
+
+
+def _end_of(day: str) -> datetime:
+    """Return the first instant after a day, UTC: the day itself is still inside."""
+    return datetime.combine(date.fromisoformat(day), time.min, UTC) + timedelta(days=1)

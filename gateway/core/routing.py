@@ -1,0 +1,204 @@
+"""Who is concerned by a message (R-RTE, R-TRV-08; 34 USC 21502(4)): each country entered ends in a candidate or in a recorded refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from gateway.contract.values import Country, PartnerId, Role
+from gateway.core.decided import Candidate, Reason, Refusal
+from gateway.core.directory import Directory
+from gateway.core.limits import RECIPIENTS_COUNT_MAX
+from gateway.core.message import Message
+from gateway.core.problems import Problem, Severity
+from gateway.core.profiles import Profile
+from gateway.core.reference import Reference
+from gateway.core.rules.base import broken
+from gateway.core.travel import FAMILY as TRAVEL
+from gateway.core.travel import read_travel
+
+IMPORTANCE: Final = (
+    Role.NAMED, Role.SAFEGUARDING, Role.REPLY, Role.DESTINATION, Role.TRANSIT, Role.NATIONALITY, Role.RESIDENCE, Role.INTEREST, Role.HUB,
+)  # fmt: skip
+ICAO_COUNTRIES: Final = dict.fromkeys(("GBD", "GBN", "GBO", "GBP", "GBS"), "GB") | {"D": "DE", "RKS": "XK"}  # ICAO 9303-3, section 5
+PASSES_ON: Final = frozenset({"NONE", "NAMED"})  # values of onward_sharing that can stop one who would pass the message on
+NOTHING: Final[Mapping[str, Any]] = {}
+Bar = tuple[Reason, str]  # and the rule that says so
+
+assert set(IMPORTANCE) == set(Role)
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """What routing found. `notices` travel back in the receipt."""
+
+    candidates: tuple[Candidate, ...]
+    refusals: tuple[Refusal, ...]
+    notices: tuple[Problem, ...]
+
+
+@dataclass(slots=True)
+class _Found:
+    """What is gathered while countries and names are resolved: each partner with the country that brought each role."""
+
+    roles: dict[PartnerId, dict[Role, Country]] = field(default_factory=dict)
+    refusals: list[Refusal] = field(default_factory=list)
+
+    def take(self, one: Candidate, bar: Bar | None) -> None:
+        """Note the roles a country brings a partner, or why not; the country that brought a role first stays."""
+        if bar is not None:
+            self.refusals.append(_refused(one, *bar))
+            return
+        for role in one.roles:
+            self.roles.setdefault(one.partner, {}).setdefault(role, one.country)
+
+    def candidates(self) -> list[Candidate]:
+        """Return one candidate for each partner, the most important first (R-RTE-01)."""
+        made = [_candidate(partner, roles) for partner, roles in self.roles.items()]
+        return sorted(made, key=lambda c: IMPORTANCE.index(c.roles[0]))
+
+
+def route(message: Message, directory: Directory, reference: Reference, *, home: Country) -> Routed:
+    """Find the recipients of a message by countries, hub and names. What concerns one recipient alone is asked later, leg by leg.
+
+    Raises `UnknownPartnerError` if the sender has no profile.
+    """
+    sender = directory.by_id(message.iss)
+    if message.family.name == TRAVEL and read_travel(message.body).withheld:
+        note = broken("R-RTE-05", "/body/decision_not_to_transmit", "recorded; sent to nobody, as you decided", severity=Severity.NOTE)
+        return Routed((), (), (note,))
+    found = _Found()
+    _by_country(message, directory, found, wanted=_countries(message, reference, home))
+    _by_hub(message, directory, found, sender=sender)
+    _by_name(message, directory, found, sender=sender, home=home)
+    candidates = found.candidates()
+    kept, over = candidates[:RECIPIENTS_COUNT_MAX], candidates[RECIPIENTS_COUNT_MAX:]
+    refusals = (*found.refusals, *(_refused(c, Reason.NOT_RECEIVING, "recipients-count-max") for c in over))
+    return Routed(tuple(kept), refusals, (*_nationality_notes(message, reference), *_too_many(len(over))))
+
+
+def _countries(message: Message, reference: Reference, home: Country) -> dict[Country, list[Role]]:
+    """Return the countries concerned, each with its roles, without home (R-RTE-03)."""
+    wanted: dict[Country, list[Role]] = {}
+    for country, role in _concerned(message, reference):
+        roles = wanted.setdefault(country, [])
+        if role not in roles and not (role is Role.TRANSIT and Role.DESTINATION in roles):
+            roles.append(role)
+    wanted.pop(home, None)
+    return wanted
+
+
+def _concerned(message: Message, reference: Reference) -> Iterator[tuple[Country, Role]]:
+    if message.family.name == TRAVEL:
+        yield from read_travel(message.body).itinerary.countries()
+    person = message.body.get("person", NOTHING)
+    for code in person.get("nationalities", ()):
+        if (country := country_of(code, reference)) is not None:
+            yield country, Role.NATIONALITY
+    for code in person.get("residence_countries", ()):
+        yield Country(code), Role.RESIDENCE
+
+
+def country_of(nationality: str, reference: Reference) -> Country | None:
+    """Return the country of a nationality code, None for stateless persons, refugees and the unknown (domain.md d.12)."""
+    code = ICAO_COUNTRIES.get(nationality, nationality)
+    return Country(code) if code in reference.countries else None
+
+
+def _by_country(message: Message, directory: Directory, found: _Found, *, wanted: Mapping[Country, Iterable[Role]]) -> None:
+    """Resolve countries. What bars one country bars that country alone: a partner that serves another too still gets its leg."""
+    sender = directory.by_id(message.iss)
+    for country, roles in wanted.items():
+        receivers: dict[PartnerId, list[Role]] = {}
+        for role in roles:
+            for profile in _receivers(message, directory, country, role):
+                receivers.setdefault(profile.id, []).append(role)
+        for partner, its_roles in receivers.items():
+            bar = country_bar(message, country, directory.by_id(partner), sender=sender)
+            found.take(Candidate(partner, country, tuple(its_roles)), bar)
+        if not receivers:
+            found.refusals.append(
+                Refusal(partner=None, country=country, roles=tuple(roles), reason=Reason.NO_PARTNER, because=("R-RTE-02",))
+            )
+
+
+def country_bar(message: Message, country: Country, profile: Profile, *, sender: Profile) -> Bar | None:
+    """Return what keeps a partner from being told for a country (R-GEN-02): the message, the sender's profile, its own, or onward sharing.
+
+    A partner in the country concerned is told by the sender itself: onward sharing limits what it does next, and travels with the copy.
+    One that stands in for another country would pass the message on: not where nobody, or nobody there, may be told by it.
+    """
+    handling = message.event["handling"]
+    told = {country, profile.country}
+    if told & set(handling.get("excluded_countries", ())):
+        return Reason.COUNTRY_EXCLUDED_BY_SENDER, "R-GEN-02"
+    if told & sender.excluded_countries or {country, sender.country} & profile.excluded_countries:
+        return Reason.COUNTRY_EXCLUDED_BY_PROFILE, "R-GEN-02"
+    stands_in = country != profile.country and handling["onward_sharing"] in PASSES_ON
+    if stands_in and not {country, profile.country, profile.id} & set(handling.get("onward_to", ())):
+        return Reason.HANDLING, "R-GEN-02"
+    return None
+
+
+def _receivers(message: Message, directory: Directory, country: Country, role: Role) -> list[Profile]:
+    """Return who receives for a country; nobody is told of its own notice."""
+    found = directory.receivers(country, message.family.name, role=role, purpose=_purpose(message))
+    return [profile for profile in found if profile.id != message.iss]
+
+
+def _by_hub(message: Message, directory: Directory, found: _Found, *, sender: Profile) -> None:
+    if sender.hub is not None and sender.hub != sender.id:
+        _named(message, sender, directory.find(sender.hub), role=Role.HUB, found=found)
+
+
+def _by_name(message: Message, directory: Directory, found: _Found, *, sender: Profile, home: Country) -> None:
+    """Resolve `routing.recipients` (R-RTE-04): a partner by its profile, a country like one of the journey."""
+    for entry in message.event["routing"].get("recipients", ()):
+        role = Role(entry.get("role", Role.NAMED))
+        if "partner" in entry:
+            _named(message, sender, directory.find(entry["partner"]), role=role, found=found)
+        elif entry.get("country") == home:
+            found.refusals.append(Refusal(partner=None, country=home, roles=(role,), reason=Reason.NO_PARTNER, because=("R-RTE-03",)))
+        elif "country" in entry:
+            country = Country(entry["country"])
+            if not any(r.country == country and role in r.roles for r in found.refusals):
+                _by_country(message, directory, found, wanted={country: (role,)})
+
+
+def _named(message: Message, sender: Profile, profile: Profile | None, *, role: Role, found: _Found) -> None:
+    """Take a named partner, or record that its profile does not receive this. An unknown name is not repeated into any record."""
+    if profile is None:
+        found.refusals.append(Refusal(partner=None, country=None, roles=(role,), reason=Reason.NOT_RECEIVING, because=("R-RTE-04",)))
+    elif profile.id == message.iss or profile.delivery is None or not profile.receives_for(message.family.name, role, _purpose(message)):
+        refusal = Refusal(partner=profile.id, country=profile.country, roles=(role,), reason=Reason.NOT_RECEIVING, because=("R-RTE-04",))
+        found.refusals.append(refusal)
+    else:
+        found.take(Candidate(profile.id, profile.country, (role,)), country_bar(message, profile.country, profile, sender=sender))
+
+
+def _candidate(partner: PartnerId, roles: Mapping[Role, Country]) -> Candidate:
+    ordered = tuple(sorted(roles, key=IMPORTANCE.index))
+    return Candidate(partner, roles[ordered[0]], ordered)
+
+
+def _refused(candidate: Candidate, reason: Reason, because: str) -> Refusal:
+    return Refusal(partner=candidate.partner, country=candidate.country, roles=candidate.roles, reason=reason, because=(because,))
+
+
+def _purpose(message: Message) -> str:
+    purpose: str = message.event["handling"]["purpose"]
+    return purpose
+
+
+def _nationality_notes(message: Message, reference: Reference) -> Iterator[Problem]:
+    for index, code in enumerate(message.body.get("person", NOTHING).get("nationalities", ())):
+        if country_of(code, reference) is None:
+            pointer = f"/body/person/nationalities/{index}"
+            yield broken("R-RTE-08", pointer, "no country: it routes nowhere", severity=Severity.NOTE)
+
+
+def _too_many(over: int) -> Iterator[Problem]:
+    if over:
+        detail = f"{over} recipients more than one message may have: each is refused"
+        yield broken("R-RTE-01", "/routing/recipients", detail, expected=f"at most {RECIPIENTS_COUNT_MAX} recipients")
