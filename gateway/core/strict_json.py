@@ -44,17 +44,18 @@ def canonical(value: object) -> bytes:
 
 def _check_values(value: Any) -> None:
     """Refuse what jiter lets through: more depth than `JSON_DEPTH_MAX`, and numbers such as 1e999 that overflow to infinity."""
-    level = [value]
-    for _ in range(JSON_DEPTH_MAX + 1):
+    level, depth = [value], 0
+    while level:
+        if depth > JSON_DEPTH_MAX:
+            raise MalformedError("nested too deeply", code=Code.NOT_JSON, expected=f"at most {JSON_DEPTH_MAX} levels")
         below: list[Any] = []
         for item in level:
             if isinstance(item, dict):
+                below.append(None)  # an empty object is a level too
                 below.extend(item.values())
             elif isinstance(item, list):
+                below.append(None)
                 below.extend(item)
             elif isinstance(item, float) and not math.isfinite(item):
                 raise MalformedError("a number is too large", code=Code.NOT_JSON, expected="a finite number")
-        if not below:
-            return
-        level = below
-    raise MalformedError("nested too deeply", code=Code.NOT_JSON, expected=f"at most {JSON_DEPTH_MAX} levels")
+        level, depth = below, depth + 1
