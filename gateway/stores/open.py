@@ -1,0 +1,59 @@
+"""From an address to an open store."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from gateway.app.ports import Store, StoreUnavailableError
+from gateway.stores.postgres import PostgresStore
+from gateway.stores.sqlite import SqliteStore
+
+SQLITE: Final = "sqlite:///"  # three strokes and a path, as SQLAlchemy spells it; an absolute one makes four
+POSTGRES: Final = ("postgresql://", "postgres://")
+
+
+@asynccontextmanager
+async def open_store(url: str, *, dev: bool = False) -> AsyncIterator[Store]:
+    """Open a store that is fit to give receipts; SQLite's schema is brought up to date first.
+
+    `dev` alone admits a PostgreSQL that may lose commits. Raises `StoreUnavailableError` with what an operator should do.
+    """
+    store = _store(url)
+    try:
+        if isinstance(store, SqliteStore):
+            await store.migrate()
+        elif not dev:
+            await store.check_durable()
+        await store.check()
+        yield store
+    finally:
+        await store.close()
+
+
+async def migrate(url: str) -> None:
+    """Bring a database to this code's schema. Raises `StoreUnavailableError`."""
+    store = _store(url)
+    try:
+        await store.migrate()
+    finally:
+        await store.close()
+
+
+async def check_schema(url: str) -> None:
+    """Say that a database answers and its schema fits this code. Raises `StoreUnavailableError`."""
+    store = _store(url)
+    try:
+        await store.check()
+    finally:
+        await store.close()
+
+
+def _store(url: str) -> SqliteStore | PostgresStore:
+    if url.startswith(SQLITE) and url != SQLITE and ":memory:" not in url:
+        return SqliteStore(Path(url.removeprefix(SQLITE)))
+    if url.startswith(POSTGRES):
+        return PostgresStore(url)
+    raise StoreUnavailableError("the address of the database must be sqlite:///PATH or postgresql://USER@HOST/NAME")

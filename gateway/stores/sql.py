@@ -1,0 +1,392 @@
+"""The unit of work over a connection: the same code for SQLite and PostgreSQL. Rows become the port's dataclasses here."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Executable, Row
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from gateway.app.ports import CheckpointRow, Earlier, LegRow, MessageRow, RefusalRow, SubjectRow, WrappedKey
+from gateway.contract.errors import GatewayError, InvariantError
+from gateway.contract.values import Jti, Lane, LegId, PartnerId, Ref, SubjectKey
+from gateway.core.delivery import State
+from gateway.core.facts import Answered
+from gateway.core.message import Signed
+from gateway.stores import statements as s
+from gateway.stores.types import EPOCH, MICROSECOND, packed
+
+Line = tuple[PartnerId, SubjectKey]
+
+LEG_FIELDS: Final = tuple(f.name for f in fields(LegRow) if f.name != "message")
+REFUSAL_FIELDS: Final = tuple(f.name for f in fields(RefusalRow) if f.name != "message")
+MESSAGE_FIELDS: Final = tuple(f.name for f in fields(MessageRow) if f.name not in {"ref", "wrapped"})
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """Turns what the library, the driver or the network raises into our errors."""
+
+    kinds: tuple[type[Exception], ...]
+    explain: Callable[[Exception], GatewayError]
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        """Translate what is raised inside."""
+        try:
+            yield
+        except self.kinds as exc:
+            raise self.explain(exc) from exc
+
+
+@asynccontextmanager
+async def transaction(engine: AsyncEngine, translated: Translation, *, writes: bool) -> AsyncIterator[SqlUnitOfWork]:
+    """Open a transaction; commit it on leaving without an exception, else roll back."""
+    async with AsyncExitStack() as stack:
+        with translated():
+            connection = await stack.enter_async_context(engine.connect())
+            await connection.begin()
+        yield SqlUnitOfWork(connection, translated, writes=writes)
+        with translated():
+            await connection.commit()
+
+
+class SqlUnitOfWork:
+    """One transaction on one connection."""
+
+    def __init__(self, connection: AsyncConnection, translated: Translation, *, writes: bool) -> None:
+        """Work on an open transaction. One that only reads takes no locks."""
+        self._connection, self._translated, self._writes = connection, translated, writes
+
+    async def _rows(self, statement: Executable, **values: Any) -> Sequence[Row[Any]]:
+        with self._translated():
+            return (await self._connection.execute(statement, values)).all()
+
+    async def _row(self, statement: Executable, **values: Any) -> Row[Any] | None:
+        rows = await self._rows(statement, **values)
+        return rows[0] if rows else None
+
+    async def _run(self, statement: Executable, **values: Any) -> int:
+        """Run one statement; return how many rows it touched."""
+        with self._translated():
+            return (await self._connection.execute(statement, values)).rowcount
+
+    async def _many(self, statement: Executable, rows: Sequence[dict[str, Any]]) -> None:
+        """Run one statement for many rows, in their order, in one call to the driver."""
+        if rows:
+            with self._translated():
+                await self._connection.execute(statement, rows)
+
+    # --- intake
+
+    async def claim(self, ids: Sequence[Signed], at: datetime) -> set[Ref]:
+        """Claim (`signer`, `jti`); an id given twice is claimed once, with the digest that came first."""
+        first: dict[tuple[str, str], Signed] = {}
+        for signed in ids:
+            first.setdefault((signed.signer, signed.jti), signed)
+        if not first:
+            return set()
+        when = _micros(at)
+        rows = await self._rows(s.claim(), lines=packed([[iss, jti, signed.digest, when] for (iss, jti), signed in sorted(first.items())]))
+        return {Ref(row.iss, row.jti) for row in rows}
+
+    async def earlier(self, refs: Sequence[Ref]) -> dict[Ref, Earlier]:
+        """Return what was accepted before. Raises `InvariantError` for a claim that was committed without its receipt."""
+        found: dict[Ref, Earlier] = {}
+        for row in await self._rows(s.earlier(), lines=packed(_pairs(refs))) if refs else ():
+            if row.receipt is None:
+                raise InvariantError(row.iss, row.jti, "claimed without a receipt")
+            ref = Ref(row.iss, row.jti)
+            found[ref] = Earlier(ref, row.digest, row.receipt)
+        return found
+
+    async def save_receipts(self, receipts: Mapping[Ref, bytes]) -> None:
+        """Store the signed receipts of claimed references."""
+        rows = [{"of_iss": ref.iss, "of_jti": ref.jti, "new_receipt": receipt} for ref, receipt in sorted(receipts.items())]
+        await self._many(s.save_receipt(), rows)
+
+    async def lock_subjects(self, keys: Mapping[SubjectKey, WrappedKey]) -> dict[SubjectKey, SubjectRow]:
+        """Insert missing subjects and lock all. One whose key was destroyed (erased) gets the new key given."""
+        if not keys:
+            return {}
+        await self._run(s.insert_subjects(), lines=packed(_singles(keys)))
+        seqs, wrapped = await self._lock(sorted(keys))
+        missing = [key for key in seqs if key not in wrapped]
+        new = [{"key": key, "epoch": keys[key].epoch, "wrapped": keys[key].wrapped} for key in missing]
+        await self._many(s.insert_subject_key(), new)
+        wrapped |= {key: keys[key] for key in missing}
+        return _subjects(seqs, wrapped)
+
+    async def relock_subjects(self, keys: Sequence[SubjectKey]) -> dict[SubjectKey, SubjectRow]:
+        """Lock subjects that exist."""
+        return _subjects(*await self._lock(keys)) if keys else {}
+
+    async def _lock(self, keys: Sequence[SubjectKey]) -> tuple[dict[SubjectKey, int], dict[SubjectKey, WrappedKey]]:
+        """Lock, then read the keys: in one statement they would come from the snapshot before the wait."""
+        wanted = packed(_singles(keys))
+        seqs = {row.key: row.seq for row in await self._rows(s.lock_subjects(), lines=wanted)}
+        wrapped = {row.key: WrappedKey(row.epoch, row.wrapped) for row in await self._rows(s.subject_keys(), lines=wanted)}
+        return seqs, wrapped
+
+    async def set_seq(self, seqs: Mapping[SubjectKey, int]) -> None:
+        """Store the last `seq` given out for locked subjects."""
+        if seqs:
+            await self._run(s.set_seq(), lines=packed(sorted(seqs.items())))
+
+    async def answered(self, jtis: Sequence[Jti]) -> dict[Jti, Answered]:
+        """Return the legs with these `jti`, with what their originals say."""
+        rows = await self._rows(s.answered(), lines=packed(_singles(jtis))) if jtis else ()
+        return {
+            row.jti: Answered(row.leg_id, row.jti, row.partner, Ref(row.iss, row.of_jti), row.family, row.txn, row.subject, row.state)
+            for row in rows
+        }
+
+    async def add_messages(self, rows: Sequence[MessageRow]) -> None:
+        """Insert messages and, in a table apart, their keys."""
+        data, keys = s.insert_messages()
+        await self._many(data, [_values(row, MESSAGE_FIELDS, iss=row.ref.iss, jti=row.ref.jti) for row in rows])
+        await self._many(keys, [{"iss": row.ref.iss, "jti": row.ref.jti, "wrapped": row.wrapped} for row in rows])
+
+    async def add_legs(self, rows: Sequence[LegRow]) -> None:
+        """Insert legs, and the rows that their partners are locked by."""
+        if rows:
+            await self._run(s.insert_partners(), lines=packed(_singles({row.partner for row in rows})))
+        await self._many(s.insert_legs(), [_values(row, LEG_FIELDS, **_of(row.message)) for row in rows])
+
+    async def add_refusals(self, rows: Sequence[RefusalRow]) -> None:
+        """Insert refusals."""
+        await self._many(s.insert_refusals(), [_values(row, REFUSAL_FIELDS, **_of(row.message)) for row in rows])
+
+    # --- the line
+
+    async def lift(self, lines: Mapping[Line, Lane]) -> None:
+        """Raise the open legs of each (partner, subject) to at least that lane."""
+        if lines:
+            await self._run(s.lift(), lines=packed([[*line, lane.rank] for line, lane in lines.items()]))
+
+    async def give_turns(self, lines: Sequence[Line]) -> list[LegId]:
+        """Make ready the planned head of each (partner, subject) that has nothing open before it."""
+        rows = await self._rows(s.give_turns(), lines=packed(sorted(set(lines)))) if lines else ()
+        return sorted(row.leg_id for row in rows)
+
+    async def previous_sent(self, lines: Sequence[Line]) -> dict[Line, Jti]:
+        """Return the `jti` last sent to each partner on each subject."""
+        rows = await self._rows(s.previous_sent(), lines=packed(lines)) if lines else ()
+        return {(row.partner, row.subject): row.jti for row in rows if row.jti is not None}
+
+    async def undelivered_before(self, legs: Sequence[LegId]) -> set[LegId]:
+        """Return those legs that have a held or dead leg of a smaller `seq` on the same (partner, subject)."""
+        return {row.leg_id for row in await self._rows(s.undelivered_before(), lines=packed(_singles(legs)))} if legs else set()
+
+    # --- seal
+
+    async def due_partners(self, now: datetime) -> list[tuple[PartnerId, Lane]]:
+        """Return which (partner, lane) have claimable legs, by partner, the fastest lane first."""
+        found = [(row.partner, row.lane) for row in await self._rows(s.due_partners(), now=now)]
+        return sorted(found, key=lambda pair: (pair[0], -pair[1].rank))
+
+    async def lock_partner(self, partner: PartnerId, now: datetime) -> int:
+        """Lock the partner's row and return how many of its legs are sending, or claimed by a lease that lasts."""
+        if not await self._rows(s.lock_partner(), partner=partner):
+            await self._run(s.insert_partners(), lines=packed([[partner]]))
+            await self._rows(s.lock_partner(), partner=partner)
+        [[count]] = await self._rows(s.under_way(), partner=partner, now=now)
+        return int(count)
+
+    async def claim_legs(self, partner: PartnerId, lane: Lane, *, now: datetime, until: datetime, limit: int) -> list[LegRow]:
+        """Lease due ready legs, oldest first, only the head of each (partner, subject)."""
+        rows = await self._rows(s.claim_legs(), partner=partner, lane=lane, now=now, until=until, limit=limit)
+        return sorted(map(_leg, rows), key=lambda leg: (leg.due_at, leg.seq, leg.leg_id))
+
+    async def offered(self, partner: PartnerId, *, now: datetime, until: datetime, limit: int) -> list[LegRow]:
+        """Lease again available legs whose visibility has ended; the longest unseen are taken, and come oldest first."""
+        rows = await self._rows(s.offered(), partner=partner, now=now, until=until, limit=limit)
+        return sorted(map(_leg, rows), key=lambda leg: (leg.due_at, leg.seq, leg.leg_id))
+
+    async def start_attempts(self, legs: Sequence[LegRow], *, claimed_until: datetime) -> set[LegId]:
+        """Save claimed legs where the row is still as claimed. `lane` stays the row's: it may have been lifted meanwhile."""
+        if not legs:
+            return set()
+        claimed = packed([[leg.leg_id, leg.attempt, leg.signed_digest] for leg in legs])
+        mine = {row.leg_id for row in await self._rows(s.lock_as_claimed(), lines=claimed, until=claimed_until)}
+        await self._many(s.save_leg(s.STARTED), [_changes(leg, s.STARTED) for leg in legs if leg.leg_id in mine])
+        return mine
+
+    # --- settle
+
+    async def lines_of(self, leg_ids: Sequence[LegId]) -> dict[LegId, Line]:
+        """Return the (partner, subject) of legs."""
+        rows = await self._rows(s.lines_of(), lines=packed(_singles(leg_ids))) if leg_ids else ()
+        return {row.leg_id: (row.partner, row.subject) for row in rows}
+
+    async def legs(self, leg_ids: Sequence[LegId]) -> dict[LegId, LegRow]:
+        """Read legs, locked for update where this unit of work writes."""
+        rows = await self._rows(s.legs(locked=self._writes), lines=packed(_singles(leg_ids))) if leg_ids else ()
+        return {row.leg_id: _leg(row) for row in rows}
+
+    async def legs_by_jti(self, partner: PartnerId, jtis: Sequence[Jti]) -> dict[Jti, LegRow]:
+        """Read one partner's legs by their tokens' ids."""
+        rows = await self._rows(s.legs_by_jti(), partner=partner, lines=packed(_singles(jtis))) if jtis else ()
+        return {row.jti: _leg(row) for row in rows}
+
+    async def legs_of(self, message: Ref) -> list[LegRow]:
+        """Read all legs of a message, by seq and partner."""
+        return [_leg(row) for row in await self._rows(s.legs_of(), iss=message.iss, jti=message.jti)]
+
+    async def refusals_of(self, message: Ref) -> list[RefusalRow]:
+        """Read all refusals of a message."""
+        rows = await self._rows(s.refusals_of(), iss=message.iss, jti=message.jti)
+        return [RefusalRow(message=message, **{name: getattr(row, name) for name in REFUSAL_FIELDS}) for row in rows]
+
+    async def save_legs(self, legs: Sequence[LegRow]) -> None:
+        """Write the mutable columns of legs read with `legs`."""
+        await self._many(s.save_leg(s.MOVED), [_changes(leg, s.MOVED) for leg in legs])
+
+    async def due_timers(self, now: datetime, *, limit: int) -> list[LegRow]:
+        """Return legs whose time has come, the longest overdue first."""
+        return [_leg(row) for row in await self._rows(s.due_timers(), now=now, limit=limit)]
+
+    async def messages(self, refs: Sequence[Ref]) -> dict[Ref, MessageRow]:
+        """Read messages; one whose key is destroyed is not found."""
+        rows = await self._rows(s.messages(), lines=packed(_pairs(refs))) if refs else ()
+        return {(message := _message(row)).ref: message for row in rows}
+
+    async def subject_keys(self, keys: Sequence[SubjectKey]) -> dict[SubjectKey, SubjectRow]:
+        """Read subjects without a lock; one whose key is destroyed is not found."""
+        rows = await self._rows(s.subjects(), lines=packed(_singles(keys))) if keys else ()
+        return {row.key: SubjectRow(key=row.key, seq=row.seq, epoch=row.epoch, wrapped=row.wrapped) for row in rows}
+
+    async def counts(self) -> dict[tuple[PartnerId, State], int]:
+        """Count legs by partner and state."""
+        return {(row.partner, row.state): row.legs for row in await self._rows(s.counts())}
+
+    # --- requests
+
+    async def remember_requests(self, ids: Sequence[tuple[PartnerId, Jti, datetime]]) -> set[tuple[PartnerId, Jti]]:
+        """Note request tokens' ids until their `exp`; return those that were new."""
+        rows = [[iss, jti, _micros(exp)] for iss, jti, exp in sorted(ids)]
+        return {(row.iss, row.jti) for row in await self._rows(s.remember_requests(), lines=packed(rows))} if rows else set()
+
+    async def forget_requests(self, now: datetime) -> None:
+        """Delete request ids whose `exp` is past."""
+        await self._run(s.forget_requests(), now=now)
+
+    # --- evidence
+
+    async def stage_evidence(self, entries: Sequence[bytes]) -> None:
+        """Stage entries in their order."""
+        await self._many(s.stage(), [{"entry": entry} for entry in entries])
+
+    async def take_lease(self, name: str, holder: str, now: datetime, until: datetime) -> int | None:
+        """Take or renew the named lease; return its epoch, or None where another holds it."""
+        row = await self._row(s.take_lease(), name=name, holder=holder, now=now, until=until)
+        return None if row is None else int(row.epoch)
+
+    async def staged(self, limit: int) -> list[tuple[int, bytes]]:
+        """Return staged entries, oldest first, with their staged ids."""
+        return [(row.staged_id, row.entry) for row in await self._rows(s.staged(), limit=limit)]
+
+    async def log_size(self) -> int:
+        """Return how many leaves are integrated."""
+        [[size]] = await self._rows(s.log_size())
+        return int(size)
+
+    async def log_nodes(self, coords: Sequence[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
+        """Return hashes of complete subtrees by (level, index)."""
+        rows = await self._rows(s.log_nodes(), lines=packed(coords)) if coords else ()
+        return {(row.level, row.idx): row.hash for row in rows}
+
+    async def integrate(self, leaves: Sequence[tuple[int, int, bytes, bytes]], nodes: Sequence[tuple[int, int, bytes]]) -> None:
+        """Move staged entries into the log. Raises `InvariantError` if an index is taken or an entry is not staged any more."""
+        into_leaves, into_nodes = s.insert_leaves()
+        await self._many(into_leaves, [{"idx": idx, "entry": entry, "leaf_hash": digest} for _, idx, entry, digest in leaves])
+        if leaves and await self._run(s.unstage(), lines=packed([[staged_id] for staged_id, *_ in leaves])) != len(leaves):
+            raise InvariantError("evidence", "another sequencer has integrated a staged entry")
+        await self._many(into_nodes, [{"level": level, "idx": idx, "hash": digest} for level, idx, digest in nodes])
+
+    async def add_checkpoint(self, size: int, root: bytes, note: str, at: datetime) -> None:
+        """Store a signed checkpoint."""
+        await self._run(s.insert_checkpoint(), size=size, root=root, note=note, at=at)
+
+    async def latest_checkpoint(self) -> CheckpointRow | None:
+        """Return the newest checkpoint."""
+        row = await self._row(s.latest_checkpoint())
+        return None if row is None else _checkpoint(row)
+
+    async def checkpoint_at(self, size: int) -> CheckpointRow | None:
+        """Return the checkpoint of that size."""
+        row = await self._row(s.checkpoint_at(), size=size)
+        return None if row is None else _checkpoint(row)
+
+    async def checkpoints(self) -> list[CheckpointRow]:
+        """Return all checkpoints, by size."""
+        return [_checkpoint(row) for row in await self._rows(s.checkpoints())]
+
+    async def leaf_index(self, leaf_hash: bytes) -> int | None:
+        """Return where an entry stands in the log."""
+        [[index]] = await self._rows(s.leaf_index(), leaf_hash=leaf_hash)
+        return None if index is None else int(index)
+
+    async def leaves(self, start: int, limit: int) -> list[tuple[int, bytes]]:
+        """Return integrated entries from `start`."""
+        return [(row.idx, row.entry) for row in await self._rows(s.leaves(), start=start, limit=limit)]
+
+    # --- cursors and versions
+
+    async def cursor(self, name: str) -> int:
+        """Return the stored position of a projection, 0 at first."""
+        row = await self._row(s.cursor(), name=name)
+        return 0 if row is None else int(row.position)
+
+    async def set_cursor(self, name: str, position: int) -> None:
+        """Store the position of a projection."""
+        await self._run(s.set_cursor(), name=name, position=position)
+
+    async def versions(self) -> dict[str, int]:
+        """Return the schema's version and the oldest code version it supports."""
+        return {row.name: row.value for row in await self._rows(s.versions())}
+
+
+def _micros(moment: datetime) -> int:
+    return (moment - EPOCH) // MICROSECOND
+
+
+def _singles(values: Iterable[str]) -> list[list[str]]:
+    return [[value] for value in sorted(set(values))]
+
+
+def _pairs(refs: Iterable[Ref]) -> list[list[str]]:
+    return [[ref.iss, ref.jti] for ref in sorted(set(refs))]
+
+
+def _of(message: Ref) -> dict[str, str]:
+    return {"message_iss": message.iss, "message_jti": message.jti}
+
+
+def _values(row: object, names: Sequence[str], **more: Any) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in names} | more
+
+
+def _changes(leg: LegRow, columns: tuple[str, ...]) -> dict[str, Any]:
+    return {"of_leg_id": leg.leg_id} | {f"new_{name}": getattr(leg, name) for name in (*columns, *s.SIGNED)}
+
+
+def _subjects(seqs: Mapping[SubjectKey, int], keys: Mapping[SubjectKey, WrappedKey]) -> dict[SubjectKey, SubjectRow]:
+    """Join subjects and keys; what was erased has no key, and is not found."""
+    return {key: SubjectRow(key=key, seq=seq, epoch=keys[key].epoch, wrapped=keys[key].wrapped) for key, seq in seqs.items() if key in keys}
+
+
+def _leg(row: Row[Any]) -> LegRow:
+    return LegRow(message=Ref(row.message_iss, row.message_jti), **{name: getattr(row, name) for name in LEG_FIELDS})
+
+
+def _checkpoint(row: Row[Any]) -> CheckpointRow:
+    return CheckpointRow(row.size, row.root, row.note, row.at)
+
+
+def _message(row: Row[Any]) -> MessageRow:
+    return MessageRow(ref=Ref(row.iss, row.jti), wrapped=row.wrapped, **{name: getattr(row, name) for name in MESSAGE_FIELDS})

@@ -1,0 +1,217 @@
+"""The tables, one metadata for SQLite and PostgreSQL.
+
+Key tables (`subject_key`, `message_key`) are apart from the data, without foreign keys, because they are backed up apart:
+destroying a key ends what lies under it. `submission` outlives erasure: it is the memory of duplicates.
+No foreign key points at `partner_line`: its check would wait for whoever has locked the partner to claim legs.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import BigInteger, Column, ForeignKey, ForeignKeyConstraint, Index, Integer, LargeBinary, MetaData, Table, Text
+
+from gateway.core.delivery import OPEN, State
+from gateway.stores.types import BIG_ID, LaneRank, Moment, Packed, StateName
+
+SCHEMA_VERSION: Final = 1  # of this code; the database stores its own and the oldest code version it supports
+
+OPEN_STATES: Final = sorted(OPEN)
+ASIDE_STATES: Final = sorted((State.HELD, State.DEAD))  # out of the line: what follows is marked `prior_undelivered`
+EXPIRING_STATES: Final = sorted((State.PLANNED, State.READY, State.HELD, State.AVAILABLE, State.DEAD))
+
+metadata: Final = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+submission: Final = Table(
+    "submission",
+    metadata,
+    Column("iss", Text, primary_key=True),
+    Column("jti", Text, primary_key=True),
+    Column("digest", Text, nullable=False),
+    Column("receipt", LargeBinary),  # none only inside the transaction that claims
+    Column("accepted_at", Moment, nullable=False),
+)
+
+subject: Final = Table(
+    "subject",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+)
+
+subject_key: Final = Table(
+    "subject_key",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("epoch", Text, nullable=False, index=True),
+    Column("wrapped", LargeBinary, nullable=False),
+)
+
+message: Final = Table(
+    "message",
+    metadata,
+    Column("iss", Text, primary_key=True),
+    Column("jti", Text, primary_key=True),
+    Column("channel", Text, nullable=False),
+    Column("family", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("subject", Text, ForeignKey("subject.key"), nullable=False, index=True),
+    Column("txn", Text, nullable=False),
+    Column("lane", LaneRank, nullable=False),
+    Column("received_at", Moment, nullable=False),
+    Column("iat", Moment, nullable=False),
+    Column("delete_by", Moment, nullable=False, index=True),
+    Column("payload", LargeBinary, nullable=False),
+    Column("facts", LargeBinary, nullable=False),
+    Column("decision", Packed(dict[str, str]), nullable=False),
+)
+
+message_key: Final = Table(
+    "message_key",
+    metadata,
+    Column("iss", Text, primary_key=True),
+    Column("jti", Text, primary_key=True),
+    Column("wrapped", LargeBinary, nullable=False),
+)
+
+leg: Final = Table(
+    "leg",
+    metadata,
+    Column("leg_id", Text, primary_key=True),
+    Column("message_iss", Text, nullable=False),
+    Column("message_jti", Text, nullable=False),
+    Column("family", Text, nullable=False),
+    Column("partner", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("jti", Text, nullable=False),
+    Column("country", Text),
+    Column("roles", Packed(tuple[str, ...]), nullable=False),
+    Column("lane", LaneRank, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("state", StateName, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("due_at", Moment, nullable=False),
+    Column("lease_until", Moment),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Column("delete_by", Moment, nullable=False),
+    Column("hold_reason", Text),
+    Column("reason", Text),
+    Column("last_code", Text),
+    Column("groups", Packed(tuple[str, ...]), nullable=False),
+    Column("removed", Packed(tuple[tuple[str, str, tuple[str, ...]], ...]), nullable=False),
+    Column("because", Packed(tuple[str, ...]), nullable=False),
+    Column("policy_digest", Text, nullable=False),
+    Column("signed", LargeBinary),
+    Column("signed_digest", Text),
+    Column("sent_at", Moment),
+    Column("ended_at", Moment),
+    Column("receipt_due_at", Moment),
+    Column("proof", Text),
+    ForeignKeyConstraint(["message_iss", "message_jti"], ["message.iss", "message.jti"]),
+)
+
+
+def _where(name: str, *columns: str, only: object) -> Index:
+    """Make a partial index. SQLite uses it only for a condition spelled exactly like `only`."""
+    return Index(name, *(leg.c[column] for column in columns), postgresql_where=only, sqlite_where=only)
+
+
+Index("uq_leg_jti", leg.c.jti, unique=True)
+Index("ix_leg_message", leg.c.message_iss, leg.c.message_jti)
+Index("ix_leg_due", leg.c.partner, leg.c.state, leg.c.lane, leg.c.due_at, leg.c.seq)
+_where("ix_leg_open", "partner", "subject", "seq", "leg_id", only=leg.c.state.in_(OPEN_STATES))
+_where("ix_leg_aside", "partner", "subject", "seq", only=leg.c.state.in_(ASIDE_STATES))
+_where("ix_leg_sent", "partner", "subject", "sent_at", "seq", only=leg.c.sent_at.is_not(None))
+_where("ix_leg_offered", "partner", "lease_until", "seq", only=leg.c.state == State.AVAILABLE)
+_where("ix_leg_sending", "lease_until", only=leg.c.state == State.SENDING)
+_where("ix_leg_expiring", "expires_at", only=leg.c.state.in_(EXPIRING_STATES))
+_where("ix_leg_receipt_due", "receipt_due_at", only=leg.c.state == State.DELIVERED)
+
+refusal: Final = Table(
+    "refusal",
+    metadata,
+    Column("message_iss", Text, primary_key=True),
+    Column("message_jti", Text, primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("partner", Text),
+    Column("country", Text),
+    Column("roles", Packed(tuple[str, ...]), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("because", Packed(tuple[str, ...]), nullable=False),
+    ForeignKeyConstraint(["message_iss", "message_jti"], ["message.iss", "message.jti"]),
+)
+
+partner_line: Final = Table("partner_line", metadata, Column("partner", Text, primary_key=True))
+
+request_id: Final = Table(
+    "request_id",
+    metadata,
+    Column("iss", Text, primary_key=True),
+    Column("jti", Text, primary_key=True),
+    Column("exp", Moment, nullable=False, index=True),
+)
+
+evidence_staged: Final = Table(
+    "evidence_staged",
+    metadata,
+    Column("staged_id", BIG_ID, primary_key=True, autoincrement=True),
+    Column("entry", LargeBinary, nullable=False),
+    sqlite_autoincrement=True,  # an id is never used twice, so that nothing is moved under another's id
+)
+
+evidence_leaf: Final = Table(
+    "evidence_leaf",
+    metadata,
+    Column("idx", BIG_ID, primary_key=True, autoincrement=False),
+    Column("entry", LargeBinary, nullable=False),
+    Column("leaf_hash", LargeBinary, nullable=False, index=True),
+)
+
+evidence_node: Final = Table(
+    "evidence_node",
+    metadata,
+    Column("level", Integer, primary_key=True, autoincrement=False),
+    Column("idx", BigInteger, primary_key=True, autoincrement=False),
+    Column("hash", LargeBinary, nullable=False),
+)
+
+checkpoint: Final = Table(
+    "checkpoint",
+    metadata,
+    Column("size", BIG_ID, primary_key=True, autoincrement=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+)
+
+lease: Final = Table(
+    "lease",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("until", Moment, nullable=False),
+)
+
+cursor: Final = Table(
+    "cursor",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+)
+
+meta: Final = Table(
+    "meta",
+    metadata,
+    Column("name", Text, primary_key=True),  # schema, oldest_code
+    Column("value", Integer, nullable=False),
+)
