@@ -104,7 +104,8 @@ class Requests:
         entry = context.keyring.find(_claimed_issuer(token), token.kid, use=Use.REQUEST)  # whose key to look for: the key decides
         verified = tokens.verify(token, entry)
         entry.check_period(now)
-        asked = HttpRequest(question.method, self._holder.current.origin + question.path, question.query.encode(), question.body, question.digest)
+        url = self._holder.current.origin + question.path
+        asked = HttpRequest(question.method, url, question.query.encode(), question.body, question.digest)
         identity = check_request(verified, asked, aud=context.gateway, now=now)
         profile = context.directory.by_id(identity.partner)
         if profile.requires_mtls and question.mtls != profile.id:
