@@ -36,7 +36,7 @@ class Opener:
 
     def open(self, raw: bytes) -> Verified:
         """Return the gateway's document in `raw`. Raises `RefusedInputError` unless it is encrypted and signed for this partner."""
-        token = tokens.unwrap(raw, self.decryption_keys, typ=tokens.MESSAGE, encrypted="required")
+        token = tokens.unwrap(raw, self.decryption_keys, typ=tokens.EVENT, encrypted="required")
         verified = tokens.verify(token, self.keyring.find(self.gateway, token.kid, use=Use.DOCUMENT))
         if verified.claims.get("iss") != self.gateway or verified.claims.get("aud") != self.me:
             raise UntrustedError("not from the gateway to this partner")
