@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import cast
 
 from gateway.app.ports import LegRow, MessageRow, RefusalRow
 from gateway.core.delivery import State
@@ -51,7 +50,7 @@ def code_of(word: str | None) -> str | None:
 
 
 def _state(leg: LegRow) -> entries.LegState:
-    return cast("entries.LegState", leg.state.value)
+    return leg.state.value
 
 
 def _leg(leg: LegRow) -> entries.Leg:

@@ -15,7 +15,7 @@ from gateway.app.inbox import Inbox, read_poll
 from gateway.app.intake import Intake, Outcome, Submission
 from gateway.app.ports import Answer, Clock, DeskUnavailableError, Question, Store, StoreUnavailableError, Telemetry
 from gateway.app.query import Query, not_found
-from gateway.app.sequence import EvidenceReader
+from gateway.app.sequence import Evidence
 from gateway.app.world import Holder
 from gateway.contract.values import Jti, PartnerId
 from gateway.core import limits, strict_json, tokens
@@ -42,7 +42,7 @@ class Requests:
         intake: Intake,
         inbox: Inbox,
         query: Query,
-        evidence: EvidenceReader,
+        evidence: Evidence,
         clock: Clock,
         telemetry: Telemetry,
     ) -> None:
@@ -143,20 +143,22 @@ class Requests:
         return Answer(outcome="ok", body=await self._query.receipt(partner, _jti(question.path, 1)), media_type="application/jwt")
 
     async def _checkpoint(self, _: PartnerId, __: Question) -> Answer:
-        note = await self._evidence.checkpoint()
-        if note is None:
+        row = await self._evidence.checkpoint()
+        if row is None:
             raise not_found()
-        return Answer(outcome="ok", body=note.encode(), media_type="text/plain")
+        return Answer(outcome="ok", body=row.note.encode(), media_type="text/plain")
 
     async def _inclusion(self, _: PartnerId, question: Question) -> Answer:
         leaf, size = _parameters(question.query, "leaf", "size")
         if len(leaf) != sha256().digest_size * 2 or not set(leaf) <= set("0123456789abcdef"):
             raise MalformedError("leaf is no leaf hash", code=Code.REQUEST_INVALID, expected="64 hex digits in lower case")
-        return _json(await self._evidence.inclusion(bytes.fromhex(leaf), _count(size)))
+        found = await self._evidence.inclusion(bytes.fromhex(leaf), _count(size))
+        return _json({"index": found.index, "size": found.size, "path": [node.hex() for node in found.path]})
 
     async def _consistency(self, _: PartnerId, question: Question) -> Answer:
         first, second = _parameters(question.query, "first", "second")
-        return _json(await self._evidence.consistency(_count(first), _count(second)))
+        path = await self._evidence.consistency(_count(first), _count(second))
+        return _json({"first": _count(first), "second": _count(second), "path": [node.hex() for node in path]})
 
 
 def _claimed_issuer(token: Token) -> PartnerId:

@@ -1,0 +1,372 @@
+"""The composition root: the only file that knows concrete classes. From settings to a running gateway, in any of its roles."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+import gateway
+from gateway.api import admin, app, commands, public
+from gateway.api.edge import Bounds, Edge, PublicInfo
+from gateway.app import topics
+from gateway.app.channels import Events, Outcomes, Submissions
+from gateway.app.courier import Courier
+from gateway.app.inbox import Inbox
+from gateway.app.intake import Intake
+from gateway.app.outgoing import Outgoings
+from gateway.app.ports import Bus, Desk, Store
+from gateway.app.query import Query
+from gateway.app.requests import Requests
+from gateway.app.safe import Safe
+from gateway.app.seal import INBOX, Seal, Sealer
+from gateway.app.sequence import Evidence, Sequencer
+from gateway.app.settle import Settle, Timers
+from gateway.app.supervise import Loop, Supervisor, every, until_stopped
+from gateway.app.world import Holder, Signers, World
+from gateway.buses.kafka import KafkaAccess, KafkaBus
+from gateway.buses.memory import MemoryBus
+from gateway.buses.requests import BusDesk, RequestServer
+from gateway.contract import loading
+from gateway.contract.loading import Adapter
+from gateway.contract.manifest import Kind
+from gateway.contract.transports import Transport
+from gateway.contract.values import PartnerId
+from gateway.core.admission import Context
+from gateway.core.decision import Grounds
+from gateway.core.delivery import State
+from gateway.core.directory import Directory
+from gateway.core.evidence.checkpoint import CheckpointSigner
+from gateway.core.keyring import Keyring
+from gateway.core.keys import SigningKey, Use
+from gateway.core.policy import PolicySet
+from gateway.core.policy_source import read_policies
+from gateway.core.schema import Schemas
+from gateway.keystores.files import FileKeystore, KeystoreError, PrivateKeys
+from gateway.ops.profiles import Partners, Vocabulary, load_partners
+from gateway.ops.reference import load_reference, load_schemas
+from gateway.ops.rulefiles import load_rule_tables
+from gateway.ops.settings import ProcessRole, Settings
+from gateway.ops.system import SystemClock, SystemDice
+from gateway.ops.telemetry import Metrics, Telemetry
+from gateway.ops.tls import server_context
+from gateway.stores.open import open_store
+
+ADAPTERS: Final = {"native": "adapters.formats.native", "https_push": "adapters.transports.https_push"}
+SEAL_SECONDS: Final = 0.1  # between looks for due legs where nothing nudged
+TIMER_SECONDS: Final = 0.5
+SEQUENCE_SECONDS: Final = 0.5
+EVENTS_SECONDS: Final = 1.0
+FORGET_SECONDS: Final = 30.0
+METRICS_SECONDS: Final = 5.0
+VERSION: Final = "0.1.0"
+
+
+@dataclass(slots=True)
+class Gateway:
+    """A gateway that was built and listens, but whose loops do not run yet."""
+
+    settings: Settings
+    supervisor: Supervisor
+    loops: dict[str, Loop]
+    port: int = 0  # of the partners' listener; 0 where there is none
+    admin_port: int = 0
+    holder: Holder | None = None
+    store: Store | None = None
+    bus: Bus | None = None
+    nudge: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until `stop`, then drain."""
+        await self.supervisor.run(self.loops, stop)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What was read from files: everything a reload replaces."""
+
+    world: World
+    partners: Partners
+    adapters: Mapping[str, Adapter]
+
+
+def passphrase(settings: Settings) -> bytes | None:
+    """Return the passphrase of the private keys, if they have one."""
+    return settings.passphrase_file.read_bytes().strip() if settings.passphrase_file else None
+
+
+def keystore(settings: Settings) -> FileKeystore:
+    """Return where the keys are."""
+    return FileKeystore(settings.paths.keys, settings.gateway, dev=settings.is_dev, passphrase=passphrase(settings))
+
+
+def load_adapters() -> dict[str, Adapter]:
+    """Load the adapters we ship: an allow-list, not "whatever is installed"."""
+    return loading.load(ADAPTERS, ours=ADAPTERS)
+
+
+def load_profiles(settings: Settings, adapters: Mapping[str, Adapter]) -> tuple[Partners, Schemas]:
+    """Read the partners' profiles against what schemas and code lists know. Raises `ConfigurationError` with every fault."""
+    reference = load_reference(settings.paths.schemas)
+    schemas = load_schemas(settings.paths.schemas, reference)
+    manifests = {id_: adapter.manifest for id_, adapter in adapters.items()}
+    return load_partners(settings.paths.partners, vocabulary=Vocabulary.of(schemas, reference), adapters=manifests), schemas
+
+
+def load(settings: Settings, keys: PrivateKeys, store: FileKeystore) -> Loaded:
+    """Read everything inner decides by. All or nothing: every fault is told, and the world before stays. Raises `OperatorError`s."""
+    now = SystemClock().now()
+    adapters = load_adapters()
+    partners, schemas = load_profiles(settings, adapters)
+    reference = load_reference(settings.paths.schemas)
+    tables = load_rule_tables(settings.paths.schemas / "rules")
+    directory = Directory(partners.profiles.values())
+    policies = load_policies(settings.paths.policies, partners)
+    formats = {id_: adapter.format({}) for id_, adapter in adapters.items() if adapter.manifest.kind is Kind.FORMAT}
+    grounds = Grounds(
+        environment=settings.environment, directory=directory, policies=policies, schemas=schemas, reference=reference,
+        shows_conditions={id_: made.shows_conditions() for id_, made in formats.items()},
+        digests={"policies": policies.digest, "rules": tables.digest, "reference": reference.digest, "schemas": schemas.digest, "gateway": VERSION},
+    )  # fmt: skip
+    context = Context(
+        gateway=settings.gateway, environment=settings.environment, uri_base=settings.uri_base, keyring=store.trusted(),
+        decryption_keys=keys.decryption_keys, encrypted="required", directory=directory, schemas=schemas, reference=reference, tables=tables,
+    )  # fmt: skip
+    signers = Signers(document=keys.signing_key(Use.DOCUMENT, now), receipt=keys.signing_key(Use.RECEIPT, now))
+    contact = {name: value for name, value in settings.contact.model_dump().items() if value}
+    world = World(context=context, grounds=grounds, signers=signers, formats=formats, contact=contact, origin=settings.origin)
+    return Loaded(world, partners, adapters)
+
+
+def load_policies(folder: Path, partners: Partners) -> PolicySet:
+    """Read and check the policies of a folder. Raises `PolicyFaultsError` with file and line of every fault."""
+    schema = (folder / "gateway.cedarschema").read_text(encoding="utf-8")
+    texts = {str(path): path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.cedar"))}
+    return PolicySet(read_policies(texts, schema, partners=partners.profiles.keys()), schema)
+
+
+def kafka_access(settings: Settings) -> KafkaAccess:
+    """Return how this process's principal reaches the broker."""
+    bus = settings.bus
+    password = bus.password_file.read_text(encoding="utf-8").strip() if bus.password_file else ""
+    return KafkaAccess(
+        bootstrap=bus.bootstrap, security=bus.security, user=bus.user, password=password, ca_file=str(bus.ca_file) if bus.ca_file else None
+    )
+
+
+@asynccontextmanager
+async def build(settings: Settings) -> AsyncIterator[Gateway]:
+    """Build the gateway of a role: listeners are open, loops not started. Raises `OperatorError`s, each with what to mend."""
+    metrics = Metrics()
+    telemetry = Telemetry(metrics)
+    built = Gateway(settings, Supervisor(telemetry), {})
+    async with AsyncExitStack() as stack:
+        built.bus = MemoryBus() if settings.bus.kind == "memory" else KafkaBus(kafka_access(settings))
+        stack.push_async_callback(built.bus.close)
+        desk: Desk | None = None
+        if settings.role in {ProcessRole.EMBEDDED, ProcessRole.INNER}:
+            desk = await _inner(built, stack, telemetry, metrics)
+        if settings.role is ProcessRole.EDGE:
+            bus_desk = BusDesk(built.bus, SystemClock(), telemetry, static_id=settings.static_id)
+            built.loops["replies"] = until_stopped(bus_desk.run)
+            desk = bus_desk
+        if settings.role in {ProcessRole.EMBEDDED, ProcessRole.COURIER}:
+            await _courier(built, stack, telemetry)
+        readiness = _readiness(built, desk)
+        if settings.role in {ProcessRole.EMBEDDED, ProcessRole.EDGE} and desk is not None:
+            await _listen(built, stack, desk=desk, telemetry=telemetry, readiness=readiness)
+        await _admin(built, stack, metrics, readiness)
+        yield built
+
+
+async def _inner(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry, metrics: Metrics) -> Requests:
+    settings, clock, dice = built.settings, SystemClock(), SystemDice()
+    keys_from = keystore(settings)
+    keys = keys_from.private()
+    loaded = load(settings, keys, keys_from)
+    store = built.store = await stack.enter_async_context(open_store(_store_url(settings), dev=settings.is_dev))
+    bus = built.bus
+    if bus is None:
+        raise AssertionError("bus before inner")
+    holder = built.holder = Holder(loaded.world)
+    safe = Safe(keys.keks, keys.epoch(clock.now()), keys.index_key, dice)
+    outgoings = Outgoings(holder, safe, dice)
+    settle = Settle(store, holder, outgoings, clock=clock, dice=dice, telemetry=telemetry)
+    intake = Intake(store, holder, safe, settle=settle, outgoings=outgoings, clock=clock, dice=dice, telemetry=telemetry)
+    sealer = Sealer(holder, safe)
+    seal = Seal(store, bus, sealer, settle=settle, holder=holder, clock=clock, telemetry=telemetry)
+    inbox = Inbox(store, sealer, settle=settle, holder=holder, clock=clock)
+    query = Query(store, holder)
+    evidence = Evidence(store)
+    requests = Requests(store, holder, intake=intake, inbox=inbox, query=query, evidence=evidence, clock=clock, telemetry=telemetry)
+    sequencer = Sequencer(
+        store, _checkpoint_signer(settings, keys.signing_key(Use.CHECKPOINT, clock.now())), clock, holder=dice.uuid7(clock.now())
+    )
+    timers = Timers(store, settle, clock=clock)
+    built.loops |= {
+        "submissions": until_stopped(requests.submissions.run),
+        "remembered": until_stopped(requests.remembered.run),
+        "seal": every(SEAL_SECONDS, seal.run_once),
+        "settle": Outcomes(bus, settle, telemetry).run,
+        "timers": every(TIMER_SECONDS, timers.run_once),
+        "sequence": every(SEQUENCE_SECONDS, sequencer.run_once),
+        "events": every(EVENTS_SECONDS, Events(store, bus, source=settings.uri_base).run_once),
+        "forget": every(FORGET_SECONDS, _forget(store, clock)),
+        "metrics": every(METRICS_SECONDS, _measure(query, requests, metrics)),
+    }
+    if settings.role is ProcessRole.INNER:
+        server = RequestServer(bus, requests.answer_all, clock, telemetry)
+        registers = [partner for partner, profile in loaded.partners.profiles.items() if profile.kafka_channel]
+        built.loops |= {"requests": until_stopped(server.run), "channels": Submissions(bus, intake, registers).run}
+
+    async def reload() -> None:
+        holder.current = load(settings, keys_from.private(), keys_from).world
+
+    if settings.admin_listener.socket is not None:
+        await stack.enter_async_context(_command_socket(settings.admin_listener.socket, {"reload": reload}))
+    return requests
+
+
+def _checkpoint_signer(settings: Settings, key: SigningKey) -> CheckpointSigner:
+    if not isinstance(key.private, Ed25519PrivateKey):
+        raise KeystoreError([f"key {key.kid}: a checkpoint key is Ed25519"])
+    return CheckpointSigner(settings.id, key.private)
+
+
+def _store_url(settings: Settings) -> str:
+    url = settings.store.url.get_secret_value()
+    if settings.store.password_file is not None:
+        url = url.replace("@", f":{settings.store.password_file.read_text(encoding='utf-8').strip()}@", 1)
+    return url
+
+
+def _forget(store: Store, clock: SystemClock) -> Callable[[], Awaitable[int]]:
+    async def once() -> int:
+        async with store.unit_of_work() as work:
+            await work.forget_requests(clock.now())
+        return 0
+
+    return once
+
+
+def _measure(query: Query, requests: Requests, metrics: Metrics) -> Callable[[], Awaitable[int]]:
+    async def once() -> int:
+        metrics.show_legs(await query.counts())
+        metrics.queue.set(requests.submissions.depth)
+        return 0
+
+    return once
+
+
+async def _courier(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry) -> None:
+    settings = built.settings
+    adapters = load_adapters()
+    partners, _ = load_profiles(settings, adapters)
+    shards: dict[str, dict[PartnerId, tuple[Transport, float]]] = {}
+    for partner, way in partners.transports.items():
+        if settings.role is ProcessRole.EMBEDDED or way.shard == settings.shard:
+            transport = adapters[way.transport].transport(way.settings)
+            stack.push_async_callback(transport.close)
+            shards.setdefault(way.shard, {})[partner] = (transport, float(way.timeout_seconds))
+    if built.bus is None:
+        raise AssertionError("bus before courier")
+    for shard, transports in shards.items():
+        courier = Courier(built.bus, transports, shard=shard, clock=SystemClock(), telemetry=telemetry)
+        built.loops[f"courier-{shard}"] = courier.run
+
+
+def _readiness(built: Gateway, desk: Desk | None) -> Callable[[], Awaitable[list[str]]]:
+    async def missing() -> list[str]:
+        checks = {"store": built.store, "bus": built.bus}
+        found = [name for name, part in checks.items() if part is not None and not await _answers(part)]
+        if isinstance(desk, BusDesk) and not desk.ready:
+            found.append("replies")
+        return sorted({*found, *built.supervisor.failing})
+
+    return missing
+
+
+async def _answers(part: Store | Bus) -> bool:
+    try:
+        await part.check()
+    except Exception:  # noqa: BLE001 -- readiness only says whether it answers
+        return False
+    return True
+
+
+async def _listen(
+    built: Gateway, stack: AsyncExitStack, *, desk: Desk, telemetry: Telemetry, readiness: Callable[[], Awaitable[list[str]]]
+) -> None:
+    settings = built.settings
+    keys = keystore(settings)
+    bounds = Bounds(
+        answer_seconds=settings.limits.answer_seconds, poll_seconds=settings.limits.poll_seconds, questions_max=settings.limits.waiting_max
+    )
+    edge = Edge(desk=desk, clock=SystemClock(), telemetry=telemetry, public=_public(settings, keys), readiness=readiness, bounds=bounds)
+    runner = app.runner(app.create(edge))
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    listener = settings.partner_listener
+    tls: ssl.SSLContext | None = None
+    if listener.tls_certificate is not None and listener.tls_key is not None:
+        tls = server_context(listener.tls_certificate, listener.tls_key, client_ca=listener.client_ca)
+    site = web.TCPSite(runner, listener.host, listener.port, ssl_context=tls)
+    await site.start()
+    built.port = runner.addresses[0][1]
+
+
+def _public(settings: Settings, keys: FileKeystore) -> PublicInfo:
+    root = Path(gateway.__file__).parents[1]
+    schemas = {str(path.relative_to(settings.paths.schemas)): path.read_bytes() for path in sorted(settings.paths.schemas.rglob("*.json"))}
+    problems = public.problem_pages((root / "docs" / "problems.md").read_text(encoding="utf-8"))
+    return PublicInfo(jwks=_jwks(keys.own()), key_set=keys.key_set(), schemas=schemas, problems=problems, openapi=public.openapi())
+
+
+def _jwks(keyring: Keyring) -> bytes:
+    from gateway.core import jwks, strict_json  # noqa: PLC0415
+
+    return strict_json.canonical(jwks.write_jwks(keyring.entries))
+
+
+async def _admin(built: Gateway, stack: AsyncExitStack, metrics: Metrics, readiness: Callable[[], Awaitable[list[str]]]) -> None:
+    store = built.store
+
+    async def counts() -> Mapping[tuple[PartnerId, State], int]:
+        if store is None:
+            return {}
+        async with store.reading() as work:
+            return await work.counts()
+
+    runner = web.AppRunner(admin.create(registry=metrics.registry, readiness=readiness, counts=counts), access_log=None)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    await web.TCPSite(runner, built.settings.admin_listener.host, built.settings.admin_listener.port).start()
+    built.admin_port = runner.addresses[0][1]
+
+
+@asynccontextmanager
+async def _command_socket(path: Path, verbs: Mapping[str, Callable[[], Awaitable[None]]]) -> AsyncIterator[None]:
+    runner = web.AppRunner(commands.create(verbs), access_log=None)
+    await runner.setup()
+    path.unlink(missing_ok=True)
+    before = os.umask(0o177)  # the socket is born with mode 0600
+    try:
+        await web.UnixSite(runner, str(path)).start()
+    finally:
+        os.umask(before)
+    try:
+        yield
+    finally:
+        await runner.cleanup()
+        path.unlink(missing_ok=True)
+
+
+__all__ = ["INBOX", "Gateway", "build", "load", "topics"]
