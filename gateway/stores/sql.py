@@ -40,7 +40,8 @@ class Translation:
         try:
             yield
         except self.kinds as exc:
-            raise self.explain(exc) from exc
+            own = getattr(exc, "orig", None)  # of a column type that refused a value
+            raise (own if isinstance(own, GatewayError) else self.explain(exc)) from exc
 
 
 @asynccontextmanager
@@ -191,20 +192,20 @@ class SqlUnitOfWork:
 
     async def lock_partner(self, partner: PartnerId, now: datetime) -> int:
         """Lock the partner's row and return how many of its legs are sending, or claimed by a lease that lasts."""
-        if not await self._rows(s.lock_partner(), partner=partner):
+        if not await self._rows(s.lock_partner(), of_partner=partner):
             await self._run(s.insert_partners(), lines=packed([[partner]]))
-            await self._rows(s.lock_partner(), partner=partner)
-        [[count]] = await self._rows(s.under_way(), partner=partner, now=now)
+            await self._rows(s.lock_partner(), of_partner=partner)
+        [[count]] = await self._rows(s.under_way(), of_partner=partner, now=now)
         return int(count)
 
     async def claim_legs(self, partner: PartnerId, lane: Lane, *, now: datetime, until: datetime, limit: int) -> list[LegRow]:
         """Lease due ready legs, oldest first, only the head of each (partner, subject)."""
-        rows = await self._rows(s.claim_legs(), partner=partner, lane=lane, now=now, until=until, limit=limit)
+        rows = await self._rows(s.claim_legs(), of_partner=partner, of_lane=lane, now=now, until=until, limit=limit)
         return sorted(map(_leg, rows), key=lambda leg: (leg.due_at, leg.seq, leg.leg_id))
 
     async def offered(self, partner: PartnerId, *, now: datetime, until: datetime, limit: int) -> list[LegRow]:
         """Lease again available legs whose visibility has ended; the longest unseen are taken, and come oldest first."""
-        rows = await self._rows(s.offered(), partner=partner, now=now, until=until, limit=limit)
+        rows = await self._rows(s.offered(), of_partner=partner, now=now, until=until, limit=limit)
         return sorted(map(_leg, rows), key=lambda leg: (leg.due_at, leg.seq, leg.leg_id))
 
     async def start_attempts(self, legs: Sequence[LegRow], *, claimed_until: datetime) -> set[LegId]:
@@ -230,7 +231,7 @@ class SqlUnitOfWork:
 
     async def legs_by_jti(self, partner: PartnerId, jtis: Sequence[Jti]) -> dict[Jti, LegRow]:
         """Read one partner's legs by their tokens' ids."""
-        rows = await self._rows(s.legs_by_jti(), partner=partner, lines=packed(_singles(jtis))) if jtis else ()
+        rows = await self._rows(s.legs_by_jti(), of_partner=partner, lines=packed(_singles(jtis))) if jtis else ()
         return {row.jti: _leg(row) for row in rows}
 
     async def legs_of(self, message: Ref) -> list[LegRow]:

@@ -55,7 +55,7 @@ def _is(state: State) -> ColumnElement[bool]:
 OPEN: Final = _states("open", t.OPEN_STATES)
 NOW: Final = bindparam("now", type_=Moment)
 UNTIL: Final = bindparam("until", type_=Moment)
-PARTNER: Final = bindparam("partner", type_=Text)
+PARTNER: Final = bindparam("of_partner", type_=Text)
 LIMIT: Final = bindparam("limit", type_=BigInteger)
 STARTED: Final = (  # what changes in a leg's life, also while it is only claimed
     *("state", "attempt", "failures", "due_at", "lease_until", "expires_at", "hold_reason", "reason", "last_code"),
@@ -286,7 +286,7 @@ def claim_legs() -> ReturningUpdate[Any]:
     """
     due = (
         select(leg.c.leg_id)
-        .where(leg.c.partner == PARTNER, leg.c.lane == bindparam("lane", type_=LaneRank), leg.c.due_at <= NOW)
+        .where(leg.c.partner == PARTNER, leg.c.lane == bindparam("of_lane", type_=LaneRank), leg.c.due_at <= NOW)
         .where(_claimable(), leg.c.leg_id == _head(leg.c.partner, leg.c.subject))
         .order_by(leg.c.due_at, leg.c.seq)
         .limit(LIMIT)
