@@ -11,6 +11,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
@@ -29,38 +30,8 @@ from tests.services.processes import UnavailableError, free_port, stop, wait_for
 POM = Path(__file__).with_name("pom.xml")
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "notification-gateway"
 ADMIN = "admin"
-PROPERTIES = """\
-process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=SASL_SSL://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=SASL_SSL://127.0.0.1:{port}
-inter.broker.listener.name=SASL_SSL
-controller.listener.names=CONTROLLER
-listener.security.protocol.map=CONTROLLER:SSL,SASL_SSL:SASL_SSL
-sasl.enabled.mechanisms=SCRAM-SHA-512
-sasl.mechanism.inter.broker.protocol=SCRAM-SHA-512
-listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required \
-username="{user}" password="{password}";
-ssl.keystore.type=PEM
-ssl.keystore.location={folder}/server.pem
-ssl.truststore.type=PEM
-ssl.truststore.location={folder}/ca.pem
-listener.name.controller.ssl.client.auth=required
-authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
-super.users=User:{user};User:CN=broker
-allow.everyone.if.no.acl.found=false
-auto.create.topics.enable=false
-group.initial.rebalance.delay.ms=0
-offsets.topic.replication.factor=1
-offsets.topic.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-transaction.state.log.num.partitions=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
-log.dirs={folder}/data
-"""
+SHIPPED = Path(__file__).parents[2] / "deploy" / "kafka" / "server.properties"  # what docker-compose.yml starts
+JAAS = "org.apache.kafka.common.security.scram.ScramLoginModule required"
 LOG4J = """\
 rootLogger.level=WARN
 rootLogger.appenderRef.out.ref=out
@@ -140,9 +111,10 @@ def kafka_jars() -> Path:
     return ready
 
 
-def _java(folder: Path, *arguments: str) -> list[str]:
-    java = shutil.which("java")
-    if java is None:
+def java(folder: Path, *arguments: str) -> list[str]:
+    """Return the command that runs one of the broker's programs. Raises `UnavailableError`."""
+    program = shutil.which("java")
+    if program is None:
         raise UnavailableError("Kafka: no `java` on PATH (17 or later)")
     options = [
         "-Xms256m",
@@ -151,7 +123,7 @@ def _java(folder: Path, *arguments: str) -> list[str]:
         "-Djava.awt.headless=true",
         f"-Dlog4j2.configurationFile={folder}/log4j2.properties",
     ]
-    return [java, *options, "-cp", f"{kafka_jars()}/*", *arguments]
+    return [program, *options, "-cp", f"{kafka_jars()}/*", *arguments]
 
 
 class KafkaServer:
@@ -172,7 +144,7 @@ class KafkaServer:
     def format(self) -> None:
         """Write certificates and properties, and format the data folder with the first principal in it."""
         make_certificates(self.folder, "broker")
-        text = PROPERTIES.format(port=self.port, controller=free_port(), user=ADMIN, password=self._password, folder=self.folder)
+        text = "\n".join(f"{name}={value}" for name, value in self._properties().items())
         (self.folder / "server.properties").write_text(text, encoding="utf-8")
         (self.folder / "log4j2.properties").write_text(LOG4J, encoding="utf-8")
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
@@ -186,13 +158,30 @@ class KafkaServer:
             "--add-scram",
             scram,
         ]
-        done = subprocess.run(_java(self.folder, *tool), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=120)
+        done = subprocess.run(java(self.folder, *tool), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=120)
         if done.returncode != 0:
             raise RuntimeError(f"Kafka's storage could not be formatted:\n{done.stdout[-1500:]}{done.stderr[-1500:]}")
 
+    def _properties(self) -> dict[str, str]:
+        """Return the shipped settings with ports and folders of this run, and what makes a small broker quick."""
+        lines = [line for line in SHIPPED.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+        controller = f"127.0.0.1:{free_port()}"
+        return dict(line.split("=", 1) for line in lines) | {
+            "controller.quorum.voters": f"1@{controller}",
+            "listeners": f"SASL_SSL://127.0.0.1:{self.port},CONTROLLER://{controller}",
+            "advertised.listeners": f"SASL_SSL://127.0.0.1:{self.port}",
+            "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": f'{JAAS} username="{ADMIN}" password="{self._password}";',
+            "ssl.keystore.location": f"{self.folder}/server.pem",
+            "ssl.truststore.location": f"{self.folder}/ca.pem",
+            "log.dirs": f"{self.folder}/data",
+            "group.initial.rebalance.delay.ms": "0",
+            "offsets.topic.num.partitions": "4",
+            "transaction.state.log.num.partitions": "1",
+        }
+
     def start(self) -> None:
         """Start the broker and return when it takes connections."""
-        command = _java(self.folder, "kafka.Kafka", f"{self.folder}/server.properties")
+        command = java(self.folder, "kafka.Kafka", f"{self.folder}/server.properties")
         with self.log.open("ab") as log:
             process = subprocess.Popen(command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         self.pid = process.pid
@@ -244,8 +233,14 @@ def kafka_service(folder: Path | None = None) -> Iterator[KafkaSettings]:
                 server.stop()
 
 
-def main() -> None:
-    """Run one until Ctrl-C and print how to reach it."""
+def main(arguments: list[str]) -> None:
+    """Run one until Ctrl-C and print how to reach it; with `--fetch` only fetch the jars, so that no test waits for that."""
+    if arguments == ["--fetch"]:
+        try:
+            print(f"Apache Kafka {kafka_version()} in {kafka_jars()}")  # noqa: T201
+        except UnavailableError as exc:
+            print(exc)  # noqa: T201 -- the tests that need it will skip or fail with the same words
+        return
     with kafka_service() as settings:
         print("\n".join(f"{key}={value}" for key, value in asdict(settings).items()))  # noqa: T201
         try:
@@ -255,4 +250,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
