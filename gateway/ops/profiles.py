@@ -9,23 +9,32 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gateway.contract.manifest import Kind, Manifest, SettingsError, check_pair
-from gateway.contract.values import Country, Environment, PartnerId, Role
+from gateway.contract.values import Country, Environment, Family, PartnerId, Role
 from gateway.core import limits
 from gateway.core.profiles import Closes, Delivery, Profile, Receives
+from gateway.core.reference import Reference
 from gateway.ops.faults import ConfigurationError, Fault, line_of, lines_of
 
 ID: Final = re.compile(r"[a-z0-9-]{2,32}")  # it goes into topic names
 INBOX: Final = "inbox"  # an endpoint of ours, not a transport
 SECTORS: Final = {"SUPPORT_NGO": "NGO"}  # by kind; every other kind is statutory (domain.md d.16)
+
+
+class Families(Protocol):
+    """What a vocabulary asks of the message schemas."""
+
+    @property
+    def families(self) -> Collection[Family]:
+        """The families there are schemas for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +45,20 @@ class Vocabulary:
     purposes: frozenset[str]
     kinds: frozenset[str]
     countries: frozenset[str]
+
+    @classmethod
+    def of(cls, schemas: Families, reference: Reference) -> Vocabulary:
+        """Return what schemas and code lists know, in any edition: a profile outlives an edition."""
+        return cls(
+            families=frozenset(family.name for family in schemas.families),
+            purposes=_all_codes(reference, "purpose"),
+            kinds=_all_codes(reference, "authority-kind"),
+            countries=reference.countries,
+        )
+
+
+def _all_codes(reference: Reference, list_id: str) -> frozenset[str]:
+    return frozenset(code for edition in reference.codes.editions.get(list_id, ()) for code in edition.entries)
 
 
 @dataclass(frozen=True, slots=True)
