@@ -107,7 +107,9 @@ class Requests:
         url = self._holder.current.origin + question.path
         asked = HttpRequest(question.method, url, question.query.encode(), question.body, question.digest)
         identity = check_request(verified, asked, aud=context.gateway, now=now)
-        profile = context.directory.by_id(identity.partner)
+        profile = context.directory.find(identity.partner)
+        if profile is None:
+            raise UntrustedError("key without a profile")
         if profile.requires_mtls and question.mtls != profile.id:
             raise UntrustedError("mTLS is required by the profile")
         return profile.id, identity

@@ -5,19 +5,19 @@ The order of the checks is a security property, argued in docs/admission.md. Do 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
 from gateway.contract.values import Environment, Family, KeyId, PartnerId
-from gateway.core import jose, limits, tokens
+from gateway.core import limits, tokens
 from gateway.core.directory import Directory
 from gateway.core.keyring import Keyring
 from gateway.core.keys import DecryptionKey, Use
 from gateway.core.message import Message, Signed
 from gateway.core.problems import Code, MalformedError, Problem, RefusedInputError, UntrustedError
+from gateway.core.profiles import Profile
 from gateway.core.reference import Reference
 from gateway.core.rules import RuleContext, RuleTables, check_all
 from gateway.core.schema import Schemas, parse_family_uri
@@ -25,9 +25,6 @@ from gateway.core.tokens import Verified
 
 ACKNOWLEDGEMENT: Final = "acknowledgement"  # every partner may answer what it was told
 CLAIMS: Final = frozenset({"iss", "aud", "jti", "iat", "toe", "txn", "events"})
-_HEX: Final = "[0-9a-f]"
-_UUID: Final = re.compile(f"{_HEX}{{8}}-{_HEX}{{4}}-[1-8]{_HEX}{{3}}-[89ab]{_HEX}{{3}}-{_HEX}{{12}}")  # RFC 9562, in lower case
-_UUID_VERSION_AT: Final = 14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,41 +85,53 @@ def admit(raw: bytes, *, channel: PartnerId, ctx: Context, now: datetime) -> Acc
     problems = _check(message, ctx, now)  # 6 schema, then rules: every problem, not just the first
     if any(p.is_error for p in problems):
         return Rejected(tuple(problems), signed, trusted, "faults")
-    return Accepted(message, token.signing_input + b"." + jose.b64encode(token.signature), tuple(problems))
+    return Accepted(message, token.compact, tuple(problems))
 
 
 def _read(verified: Verified, channel: PartnerId, ctx: Context, now: datetime) -> Message:
-    claims = verified.claims
-    if set(claims) != CLAIMS:
-        missing, extra = sorted(CLAIMS - set(claims)), len(set(claims) - CLAIMS)
-        detail = f"claims missing: {', '.join(missing)}" if missing else f"{extra} claims that do not belong"
-        raise MalformedError(
-            detail, code=Code.CLAIM_INVALID, expected=f"exactly {', '.join(sorted(CLAIMS))}", claim=(missing or ["(others)"])[0]
-        )
-    if not _UUID.fullmatch(verified.jti) or verified.jti[_UUID_VERSION_AT] != "7":
-        raise MalformedError(
-            "jti is not a UUIDv7", code=Code.CLAIM_INVALID, expected="a UUID of version 7 (RFC 9562), lower case", claim="jti"
-        )
-    if claims["aud"] != ctx.gateway:
-        raise MalformedError("aud is not this gateway", code=Code.AUDIENCE_WRONG, expected=f"exactly one: {ctx.gateway}", claim="aud")
-    if not isinstance(claims["txn"], str) or not _UUID.fullmatch(claims["txn"]):
-        raise MalformedError("txn is not a UUID", code=Code.CLAIM_INVALID, expected="a UUID naming the conversation", claim="txn")
-    profile = ctx.directory.by_id(channel)
-    iat, toe = _instant(claims, "iat"), _instant(claims, "toe")
-    if iat > now + timedelta(seconds=limits.IAT_SKEW_SECONDS_MAX):
-        raise MalformedError("iat lies in the future", code=Code.ISSUED_TOO_EARLY, expected="the time of signing, UTC", claim="iat")
-    if iat < now - timedelta(seconds=profile.iat_age_seconds):
-        expected = f"at most {profile.iat_age_seconds} seconds ago on this channel: sign again"
-        raise MalformedError("iat is too old", code=Code.ISSUED_TOO_LATE, expected=expected, claim="iat")
+    profile = ctx.directory.find(channel)
+    if profile is None:
+        raise UntrustedError("key without a profile")
+    claims = _claims(verified, channel, ctx.gateway)
     family, event = _event(claims["events"], ctx.uri_base)
     if family.name not in profile.sends and family.name != ACKNOWLEDGEMENT:
-        raise MalformedError(
-            "your profile does not send this family", code=Code.NOT_ALLOWED, expected=f"one of {_names(profile.sends)}", claim="events"
-        )
+        raise _fault("events", Code.NOT_ALLOWED, "your profile does not send this family", f"one of {_names(profile.sends)}")
     return Message(
-        iss=channel, jti=verified.jti, digest=verified.digest, aud=ctx.gateway,
-        iat=iat, toe=toe, txn=claims["txn"], family=family, event=event,
+        iss=channel, jti=verified.jti, digest=verified.digest, aud=ctx.gateway, iat=_issued(claims, profile, now),
+        toe=_instant(claims, "toe"), txn=claims["txn"], family=family, event=event,
     )  # fmt: skip
+
+
+def _claims(verified: Verified, channel: PartnerId, gateway: PartnerId) -> Mapping[str, Any]:
+    claims = verified.claims
+    if missing := sorted(CLAIMS - set(claims)):
+        raise _fault(missing[0], Code.CLAIM_INVALID, f"claims missing: {', '.join(missing)}", f"exactly {', '.join(sorted(CLAIMS))}")
+    if extra := len(set(claims) - CLAIMS):
+        raise _fault("(others)", Code.CLAIM_INVALID, f"{extra} claims that do not belong", f"exactly {', '.join(sorted(CLAIMS))}")
+    if not tokens.is_uuid7(verified.jti):
+        raise _fault("jti", Code.CLAIM_INVALID, "jti is not a UUIDv7", "a UUID of version 7 (RFC 9562), lower case")
+    if claims["iss"] != channel:
+        raise _fault("iss", Code.CLAIM_INVALID, "iss is not the partner of this channel", "your partner id")
+    if claims["aud"] != gateway:
+        raise _fault("aud", Code.AUDIENCE_WRONG, "aud is not this gateway", f"exactly one: {gateway}")
+    if not isinstance(claims["txn"], str) or not tokens.is_uuid(claims["txn"]):
+        raise _fault("txn", Code.CLAIM_INVALID, "txn is not a UUID", "a UUID naming the conversation")
+    return claims
+
+
+def _issued(claims: Mapping[str, Any], profile: Profile, now: datetime) -> datetime:
+    """Return `iat` if it lies in the channel's window."""
+    iat = _instant(claims, "iat")
+    if iat > now + timedelta(seconds=limits.IAT_SKEW_SECONDS_MAX):
+        raise _fault("iat", Code.ISSUED_TOO_EARLY, "iat lies in the future", "the time of signing, UTC")
+    if iat < now - timedelta(seconds=profile.iat_age_seconds):
+        expected = f"at most {profile.iat_age_seconds} seconds ago on this channel: sign again"
+        raise _fault("iat", Code.ISSUED_TOO_LATE, "iat is too old", expected)
+    return iat
+
+
+def _fault(claim: str, code: Code, detail: str, expected: str) -> MalformedError:
+    return MalformedError(detail, code=code, expected=expected, claim=claim)
 
 
 def _names(families: frozenset[str]) -> str:
@@ -133,19 +142,17 @@ def _instant(claims: Mapping[str, Any], name: str) -> datetime:
     """Read a NumericDate of whole seconds (RFC 7519 section 2)."""
     value = claims[name]
     if type(value) is not int or not 0 <= value < 2**33:
-        raise MalformedError(f"{name} is no time", code=Code.CLAIM_INVALID, expected="whole seconds since 1970-01-01 UTC", claim=name)
+        raise _fault(name, Code.CLAIM_INVALID, f"{name} is no time", "whole seconds since 1970-01-01 UTC")
     return datetime.fromtimestamp(value, UTC)
 
 
 def _event(events: object, base: str) -> tuple[Family, Mapping[str, Any]]:
     if not isinstance(events, dict) or len(events) != 1:
-        raise MalformedError("events has not exactly one member", code=Code.CLAIM_INVALID, expected="one family URI", claim="events")
+        raise _fault("events", Code.CLAIM_INVALID, "events has not exactly one member", "one family URI")
     ((uri, event),) = events.items()
     family = parse_family_uri(base, uri)
     if family is None or not isinstance(event, dict):
-        raise MalformedError(
-            "the family is not known here", code=Code.FAMILY_UNKNOWN, expected=f"{base}/<family>/<version>", claim="events"
-        )
+        raise _fault("events", Code.FAMILY_UNKNOWN, "the family is not known here", f"{base}/<family>/<version>")
     return family, event
 
 
