@@ -73,7 +73,7 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     except RefusedInputError as exc:
         return problems.respond_one(exc.problem)
     except DeskUnavailableError:
-        edge.telemetry.event("http.unavailable", code=Code.UNAVAILABLE)
+        edge.telemetry.event("http-unavailable", code=Code.UNAVAILABLE)
         problem = Problem(
             code=Code.UNAVAILABLE, detail="not answered in time, or too much is waiting", expected="send it again: a repeat is safe"
         )
@@ -81,7 +81,7 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     except web.HTTPException as exc:
         return _of_aiohttp(exc)
     except Exception as exc:  # noqa: BLE001 -- the last guard: a fault of ours must not show its insides
-        edge.telemetry.event("http.internal", code=type(exc).__name__)
+        edge.telemetry.event("http-internal", code=type(exc).__name__)
         return problems.respond_one(Problem(code=Code.INTERNAL, detail="a fault of ours", expected="send it again; tell us if it stays"))
 
 

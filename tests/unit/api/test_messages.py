@@ -114,7 +114,7 @@ async def test_a_fault_of_ours_shows_nothing_of_its_text(client, desk, seen):
     response = await client.post("/v1/messages", data=TOKEN, headers=JOSE)
     assert response.status == 500
     assert "Ola" not in await response.text()
-    assert seen.events == [("http.internal", "ValueError")]
+    assert seen.events == [("http-internal", "ValueError")]
 
 
 class TestFull:

@@ -1,0 +1,36 @@
+"""TLS of our own listeners."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+from gateway.contract.errors import OperatorError
+
+
+class TlsError(OperatorError):
+    """Certificate, key or authority of a listener cannot be used. Names the setting, never what the file holds."""
+
+
+def server_context(certificate: Path, key: Path, *, client_ca: Path | None = None, passphrase: str = "") -> ssl.SSLContext:
+    """Return a context for a listener: TLS 1.2 or later, no compression, no renegotiation.
+
+    With `client_ca` a client certificate is asked for and checked, but not demanded: which partner must show one is in its profile, and
+    inner decides by that. A certificate of any other authority ends the handshake. Raises `TlsError`.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
+    context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")  # of TLS 1.2: forward secrecy and AEAD alone; TLS 1.3 has nothing else
+    context.set_alpn_protocols(["http/1.1"])
+    try:  # always a passphrase: without one OpenSSL would ask the terminal for it
+        context.load_cert_chain(certificate, key, password=passphrase)
+    except (OSError, ssl.SSLError) as exc:
+        raise TlsError("tls_certificate, tls_key", "must be PEM files that belong together") from exc
+    if client_ca is not None:
+        try:
+            context.load_verify_locations(client_ca)
+        except (OSError, ssl.SSLError) as exc:
+            raise TlsError("client_ca", "must be a PEM file of certificates") from exc
+        context.verify_mode = ssl.CERT_OPTIONAL
+    return context
