@@ -15,7 +15,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from gateway.contract.errors import InvariantError
-from gateway.core.evidence.errors import EvidenceError
+from gateway.core.evidence.errors import UNREADABLE, EvidenceError
 
 Pattern = msgspec.Meta
 _UUID: Final = "[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
@@ -44,12 +44,17 @@ class _Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     at: Moment
     version: Literal["1"] = "1"
 
+    @property
+    def kind(self) -> str:
+        """The value of the member `kind`."""
+        return str(self.__struct_config__.tag)
+
     def encode(self) -> bytes:
         """Return the one spelling of this entry. Raises `InvariantError` where a value is none that may stand here."""
         try:
             raw = _ENCODER.encode(self)
             _DECODER.decode(raw)
-        except (msgspec.MsgspecError, TypeError, ValueError, OverflowError) as exc:
+        except (*UNREADABLE, TypeError, OverflowError) as exc:
             raise InvariantError("not an entry", type(self).__name__, _place(exc)) from None  # the cause may quote the value
         return raw
 
@@ -197,7 +202,7 @@ def decode(raw: bytes) -> Entry:
     """Return the entry in `raw`. Raises `EvidenceError` for anything but the one spelling of an entry of ours."""
     try:
         entry = _DECODER.decode(raw)
-    except msgspec.MsgspecError as exc:
+    except UNREADABLE as exc:
         raise EvidenceError("not an entry of a known kind" + _place(exc)) from None
     if _ENCODER.encode(entry) != raw:
         raise EvidenceError("not the canonical spelling of its entry")

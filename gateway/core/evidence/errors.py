@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+import msgspec
+
 from gateway.contract.errors import OperatorError
+
+UNREADABLE: Final = (
+    msgspec.MsgspecError,
+    ValueError,
+    RecursionError,
+)  # what msgspec raises: also for bad UTF-8, and for a tower of brackets
 
 
 class EvidenceError(OperatorError):

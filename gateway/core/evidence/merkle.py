@@ -50,7 +50,7 @@ class Edge:
     @staticmethod
     def of(size: int, nodes: Mapping[Coord, bytes]) -> Edge:
         """Return the edge of a stored tree; `nodes` holds `parts((0, size))`. Raises `InvariantError` where one is missing."""
-        return Edge(size, tuple(_node(nodes, coord) for coord in parts((0, size))))
+        return Edge(size, tuple(node(nodes, coord) for coord in parts((0, size))))
 
 
 def append(edge: Edge, leaves: Iterable[bytes]) -> tuple[Edge, list[Node]]:
@@ -131,7 +131,7 @@ def parts(span: Span) -> list[Coord]:
 
 def proof(spans: Sequence[Span], nodes: Mapping[Coord, bytes]) -> tuple[bytes, ...]:
     """Return the hashes of a proof; `nodes` holds the `parts` of every span. Raises `InvariantError` where one is missing."""
-    return tuple(_fold([_node(nodes, coord) for coord in parts(span)]) for span in spans)
+    return tuple(_fold([node(nodes, coord) for coord in parts(span)]) for span in spans)
 
 
 # --- checks -----------------------------------------------------------------------------------------------------------
@@ -215,7 +215,8 @@ def _fold(hashes: Sequence[bytes]) -> bytes:
     return here
 
 
-def _node(nodes: Mapping[Coord, bytes], coord: Coord) -> bytes:
+def node(nodes: Mapping[Coord, bytes], coord: Coord) -> bytes:
+    """Return a stored node. Raises `InvariantError` where it is missing or no hash."""
     found = nodes.get(coord)
     if found is None:
         raise InvariantError("the log has no node", *coord)

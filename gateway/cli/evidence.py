@@ -1,0 +1,189 @@
+"""`gateway evidence`: check a log offline, with public keys only; and write one out to be checked.
+
+Exit codes of `verify`: 0 good, 2 usage, 3 evidence broken, 4 cannot read.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Final, NoReturn
+
+import typer
+
+from gateway.core.evidence import bundle
+from gateway.core.evidence.bundle import Kept, Keys, Leaf, VerifiedLog
+from gateway.core.evidence.errors import EvidenceError
+
+BROKEN: Final = 3
+UNREADABLE: Final = 4
+CHECKPOINT: Final = "checkpoint"
+CHECKPOINTS: Final = "checkpoints.jsonl"
+LEAVES: Final = "leaves.jsonl"
+KEYS: Final = "keys.json"
+LINE_BYTES_MAX: Final = 1024 * 1024  # an entry with RECIPIENTS_COUNT_MAX legs is far below
+
+app = typer.Typer(help="The evidence log: check it offline, write it out.", no_args_is_help=True)
+
+
+@app.callback()
+def group() -> None:
+    """Keep `verify` a command of its own, also while it is alone."""
+
+
+@app.command()
+def verify(
+    directory: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A directory written by `gateway evidence export`.")],
+    against: Annotated[
+        Path | None, typer.Option(help="A directory of receipts and checkpoints that others kept: each must fit into the log.")
+    ] = None,
+    keys: Annotated[
+        Path | None,
+        typer.Option(help="Public keys you hold, as keys.json. Without it the bundle's own are taken, and printed to be compared."),
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write what was found good to this new file, as JSON.")] = None,
+) -> None:
+    """Check a bundle: signatures, every leaf, the root, every earlier checkpoint, and what others kept."""
+    if report is not None and report.exists():
+        raise typer.BadParameter("exists already; a report of an earlier check must not pass for one of this", param_hint="--report")
+    try:
+        trusted = bundle.read_keys(_read(keys or directory / KEYS))
+    except EvidenceError as exc:
+        _stop(UNREADABLE, "cannot read the keys", exc.faults)
+    except OSError as exc:
+        _stop(UNREADABLE, "cannot read", [_reason(exc)])
+    try:
+        found = _verify(directory, against, trusted)
+        if report is not None:
+            _write_new(report, _report(found))
+    except EvidenceError as exc:
+        _stop(BROKEN, "the evidence is broken", exc.faults)
+    except OSError as exc:
+        _stop(UNREADABLE, "cannot read or write", [_reason(exc)])
+    _tell(found, trusted, own_keys=keys is None)
+
+
+async def write_bundle(directory: Path, leaves: AsyncIterable[Sequence[Leaf]], *, checkpoints: Sequence[str], keys: Keys) -> None:
+    """Write a bundle to a directory that does not exist yet: all of it, or nothing.
+
+    `leaves` come page by page, from the first; `checkpoints` are all notes, the newest (which covers exactly these leaves) last.
+    Raises `OSError`, `FileExistsError` among them.
+    """
+    with _new_directory(directory) as draft:
+        (draft / CHECKPOINT).write_bytes(checkpoints[-1].encode())
+        (draft / CHECKPOINTS).write_bytes(b"".join(map(bundle.write_note, checkpoints[:-1])))
+        (draft / KEYS).write_bytes(bundle.write_keys(keys))
+        with (draft / LEAVES).open("wb") as file:
+            async for page in leaves:
+                file.write(b"".join(map(bundle.write_leaf, page)))
+            file.flush()
+            os.fsync(file.fileno())
+
+
+@contextmanager
+def _new_directory(directory: Path) -> Iterator[Path]:
+    """Give a draft that becomes `directory` when all went well, and nothing otherwise."""
+    if directory.exists():
+        raise FileExistsError(errno.EEXIST, "exists already", str(directory))
+    draft = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+    try:
+        yield draft
+        draft.chmod(0o755)
+        draft.rename(directory)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+
+
+def _verify(directory: Path, against: Path | None, keys: Keys) -> VerifiedLog:
+    note = _text(directory / CHECKPOINT)
+    earlier = [bundle.read_note(line, number) for number, line in enumerate(_lines(directory / CHECKPOINTS))]
+    kept = [] if against is None else list(_kept(against))
+    if against is not None and not kept:
+        raise FileNotFoundError(errno.ENOENT, "holds no receipt and no checkpoint", str(against))
+    leaves = (bundle.read_leaf(line, number) for number, line in enumerate(_lines(directory / LEAVES)))
+    return bundle.verify_bundle(note, leaves, keys=keys, earlier=earlier, kept=kept)
+
+
+def _kept(directory: Path) -> Iterator[Kept]:
+    """Read what others kept: a file with an empty line in it is a signed note, any other has a receipt on each line."""
+    for path in sorted(path for path in directory.rglob("*") if path.is_file()):
+        name, text = path.relative_to(directory).as_posix(), _text(path)
+        if "\n\n" in text:
+            yield Kept(name, text)
+            continue
+        lines = text.splitlines()
+        for number, line in enumerate(lines, start=1):
+            yield Kept(name if len(lines) == 1 else f"{name}:{number}", line)
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while line := file.readline(LINE_BYTES_MAX):
+            yield line
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read()
+
+
+def _text(path: Path) -> str:
+    try:
+        return _read(path).decode("utf-8")
+    except UnicodeDecodeError:
+        raise EvidenceError(f"{path.name}: not UTF-8") from None
+
+
+def _report(found: VerifiedLog) -> bytes:
+    value = {
+        "origin": found.head.origin,
+        "size": found.head.size,
+        "root": found.head.root.hex(),
+        "keys": found.key_ids,
+        "checkpoints": found.checkpoints_count,
+        "receipts": found.receipts_count,
+        "entries": found.kinds,
+        "first_at": found.first_at,
+        "last_at": found.last_at,
+    }
+    return json.dumps(value, indent=2).encode() + b"\n"
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    """Write a file that appears whole or not at all, and never replaces another."""
+    handle, draft = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.link(draft, path)
+    finally:
+        Path(draft).unlink()
+
+
+def _tell(found: VerifiedLog, keys: Keys, *, own_keys: bool) -> None:
+    typer.echo(f"good: {found.head.origin}, {found.head.size} entries from {found.first_at} to {found.last_at}")
+    typer.echo(f"root {found.head.root.hex()}")
+    typer.echo("entries: " + ", ".join(f"{count} {kind}" for kind, count in found.kinds.items()))
+    typer.echo(f"consistent with {found.checkpoints_count} other checkpoints; {found.receipts_count} receipts are in the log")
+    if own_keys:
+        typer.echo("checked with the keys in the bundle itself; compare them with those you were given:")
+        for key in keys.checkpoint:
+            typer.echo(f"  {key.vkey}")
+
+
+def _stop(code: int, what: str, faults: Sequence[str]) -> NoReturn:
+    typer.echo(f"{what}:", err=True)
+    for fault in faults:
+        typer.echo(f"  {fault}", err=True)
+    raise typer.Exit(code)
+
+
+def _reason(exc: OSError) -> str:
+    return f"{exc.filename}: {exc.strerror}"
