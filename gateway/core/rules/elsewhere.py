@@ -7,7 +7,7 @@ from typing import Final
 from gateway.core.problems import RuleId
 from gateway.core.rules.base import Kind, Rule, register
 
-WAITS: Final = ""  # for a later feature; the list of those is closed
+WAITS: Final = ""  # for a later feature; of what can be checked or decided, the list is closed: the others are duties (kind system)
 
 # (id, kind, effect, source, where it is held, text)
 ENTRIES: Final[tuple[tuple[str, Kind, str, str, str, str], ...]] = (
@@ -33,10 +33,10 @@ ENTRIES: Final[tuple[tuple[str, Kind, str, str, str, str], ...]] = (
      "Abroad needs a transfer basis that holds for the recipient, everywhere a legal basis; the consent of an origin state waits."),
     ("R-GEN-14", "decision", "R", "V:FRA20 s.4(4)(b); LED Art 9(3) (G)", "gateway.core.recipients.leg_refusal",
      "The sender's conditions travel with every copy; no leg to a partner whose format cannot show them (HANDLING)."),
-    ("R-GEN-15", "system", "-", "V:US34 §21504(d); LED Art 7(3) (G)", "gateway.core.acknowledge",
-     "Senders learn the end of each leg on their own channel, so that they know whom to tell when data is found wrong."),
+    ("R-GEN-15", "system", "-", "V:US34 §21504(d); LED Art 7(3) (G)", WAITS,
+     "Recipients of data found wrong or unlawfully sent are told without delay to correct, erase or restrict it."),
     ("R-GEN-17", "decision", "N", "V:RPDR", "gateway.core.recipients.leg_expiry",
-     "A leg is deleted at the earliest of the message's day and the recipient's rule, INTERPOL-shaped at most 5 years from iat."),
+     "A leg ends at the earliest of the message's delete_by and the recipient's rule (INTERPOL-shaped: 5 years from iat, in its profile)."),
     ("R-GEN-19", "schema", "E", "own", "gateway.core.schema.Schemas",
      "An extension has a registered URI and a schema."),
     ("R-GEN-21", "system", "-", "S004; own", "gateway.core.decision.Grounds",
@@ -61,16 +61,16 @@ ENTRIES: Final[tuple[tuple[str, Kind, str, str, str, str], ...]] = (
      "Legs of a suspended partner are held (SUSPENDED)."),
     ("R-TIM-01", "message", "-", "own; zones V:APD", "gateway.core.rules.time.window_of",
      "Lead times count in the zone of departure, the airport's, else the country's: its earliest instant; for left before, the latest."),
-    ("R-TIM-04", "system", "-", "own", "gateway.core.rules.tables.Unit",
-     "Working days follow the calendar of the country that must act; no row in force here counts working days."),
+    ("R-TIM-04", "system", "-", "own", WAITS,
+     "Working days follow the calendar of the country that must act. No row below counts working days."),
     ("R-TIM-05", "message", "-", "own", "gateway.core.rules.time.days_before",
      "Days count as dates in that zone, hours as elapsed time."),
     ("R-TRV-08", "decision", "R", "V:US34 §21502(4)", "gateway.core.routing.route",
      "Each country entered, transit too, ends in a leg or a recorded refusal, whether the sender listed it or not."),
     ("R-TRV-09", "facts", "N", "V:UK103D; handling own", "gateway.core.decision.decide",
      "An active travel restriction alerts the managing authority at once and is never a reason to drop or delay; a carried order waits."),
-    ("R-TRV-10", "system", "-", "V:US34 §21503(e)(1), (2)", "gateway.core.rules.tables.RuleTables",
-     "Angel Watch: list check by 48 hours before departure, information 24 hours before, up to 72 after. Dated rows, no clock yet."),
+    ("R-TRV-10", "system", "-", "V:US34 §21503(e)(1), (2)", WAITS,
+     "Angel Watch: list check by 48 hours before departure, information 24 hours before, up to 72 after."),
     ("R-TRV-12", "facts", "E", "own", WAITS,
      "A departed segment is not changed by supersedes, only corrected."),
     ("R-TRV-13", "system", "-", "V:US34 §21504(f), §21503(e)(6)", "gateway.core.evidence",

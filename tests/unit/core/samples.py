@@ -104,7 +104,9 @@ _EVENT: dict[str, Any] = {
 }  # fmt: skip
 
 
-def message(event: dict[str, Any] | None = None, *, family: str = "travel-notification", iss: str = "uk-register", iat: datetime = NOW) -> Message:
+def message(
+    event: dict[str, Any] | None = None, *, family: str = "travel-notification", iss: str = "uk-register", iat: datetime = NOW
+) -> Message:
     return Message(
         iss=PartnerId(iss), jti=Jti("0195-test"), digest="0" * 64, aud=PartnerId("gateway"), iat=iat, toe=iat, txn="t",
         family=Family(family, "1.0"), event=travel_event() if event is None else event,
@@ -129,7 +131,9 @@ def changed(pointer: str, value: Any, event: dict[str, Any] | None = None) -> di
 EVERY_ROLE = frozenset(Role)
 
 
-def receives(*families: str, roles: Iterable[Role] = EVERY_ROLE, purposes: Iterable[str] = ("PREVENT_CHILD_SEX_CRIME",)) -> tuple[Receives, ...]:
+def receives(
+    *families: str, roles: Iterable[Role] = EVERY_ROLE, purposes: Iterable[str] = ("PREVENT_CHILD_SEX_CRIME",)
+) -> tuple[Receives, ...]:
     return tuple(Receives(family, frozenset(roles), frozenset(purposes)) for family in families or ("travel-notification",))
 
 

@@ -1,0 +1,97 @@
+"""Makes docs/rules.md from the catalogue and the tables, so that the page cannot say other than the code. Pure: text out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from gateway.core.rules.base import RULES, Rule
+from gateway.core.rules.elsewhere import PARTLY_WAITS
+from gateway.core.rules.tables import RuleRow, RuleTables, Unit
+
+SOURCES: Final[Mapping[str, str]] = {
+    "APD": "airportsdata documentation (country and IANA zone of each airport)",
+    "CFR72": "28 CFR Part 72: final rule 86 FR 69856, effective 7 January 2022; opening of section 72.7",
+    "DPA62": "Data Protection Act 2018, section 62",
+    "BDSG": "summary of BDSG section 76 (transposes Directive (EU) 2016/680, Article 25)",
+    "EURO": "Council manual on law-enforcement information exchange, as quoted by statewatch.org, 25 February 2018",
+    "FRA20": "European Union (Future Relationship) Act 2020, sections 1, 4 and 5",
+    "HALS": "Halsbury's Laws, Sentencing 507 (opening)",
+    "IMLFAQ": "US Marshals Service, questions and answers on International Megan's Law, as reproduced",
+    "INTN": "encyclopaedia and news pages on INTERPOL notices",
+    "NACRO": "nacro.org.uk, travelling abroad while on the register (England, Wales, Northern Ireland)",
+    "NI14": "NISR 2014/185, regulation 7",
+    "NI16": "NISR 2016/145, regulation 5 (violent offenders)",
+    "NR12": "gov.uk, 2012 Notification Requirements Regulations, in force 13 August 2012",
+    "RPDA": "summary of the 2023 amendments to INTERPOL's Rules on the Processing of Data",
+    "RPDR": "summary of INTERPOL's data processing safeguards",
+    "SDL": "South Dakota Codified Laws 22-24B-37",
+    "SMART": "SMART Office, Information Required for Notice of International Travel (opening)",
+    "SMART2": "SMART Office, international tracking pages",
+    "TRV01": "SI 2001/1846, regulation 3",
+    "UK103D": "Sexual Offences Act 2003, section 103D",
+    "US22": "22 USC 212b",
+    "US34": "34 USC 20911 to 20924 and 21501 to 21510",
+}
+
+HEAD: Final = """# Rules
+
+Made by `.venv/bin/python -m gateway.ops.rulespage` from the code and `schemas/rules/`; a test keeps it so. Do not edit it by hand.
+
+What is wrong for everybody rejects the message (**E**); a warning (**W**) or note (**N**) travels back in the receipt.
+What concerns one recipient is a refusal of that leg (**R**) or a hold (**H**). **-** is a duty, or a way of reckoning.
+A late notice is marked and sent, never refused. An error that rests on a number nobody has verified acts as a warning
+until its row is marked verified.
+
+Sources: *V:KEY* was read in the source of that key below, *S000* to *S004* are documents the project comes from,
+*G* is general knowledge nobody has verified, *own* is ours.
+"""
+
+
+def page(tables: RuleTables) -> str:
+    """Return docs/rules.md."""
+    return "\n".join([HEAD, *_rules(RULES.values()), *_waiting(RULES.values()), *_numbers(tables.rows), *_sources(RULES.values())]) + "\n"
+
+
+def _rules(rules: Iterable[Rule]) -> Iterator[str]:
+    yield "## The rules\n"
+    yield "| id | kind | effect | rule | source | held by |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    for one in sorted(rules, key=lambda r: r.id):
+        held = f"`{one.where}`" if one.where else "*a duty, not built yet*" if one.kind == "system" else "*waits*"
+        yield f"| {one.id} | {one.kind} | {one.effect} | {one.text} | {one.source} | {held} |"
+
+
+def _waiting(rules: Iterable[Rule]) -> Iterator[str]:
+    yield "\n## What waits for a later feature\n"
+    yield "Of all that is checked or decided this list is closed: every other rule above is in force. Duties are no checks.\n"
+    yield from (f"- {rule_id}: {what}" for rule_id, what in sorted(waiting(rules).items()))
+
+
+def waiting(rules: Iterable[Rule]) -> dict[str, str]:
+    """Return the rules, or what part of them, that a later feature brings."""
+    return {one.id: "the whole rule" for one in rules if not one.where and one.kind != "system"} | PARTLY_WAITS
+
+
+def _numbers(rows: Iterable[RuleRow]) -> Iterator[str]:
+    yield "\n## The numbers\n"
+    yield "The more specific jurisdiction wins, then statute over guidance over seed, verified, later, stricter (R-TIM-03).\n"
+    yield "| rule | jurisdiction | number | in force | source | kind | verified | note |"
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
+    for row in sorted(rows, key=lambda r: (r.rule, r.item, r.jurisdiction, r.id)):
+        name = f"{row.rule} {row.item}".strip()
+        number = "cite" if row.unit is Unit.CITATION else f"{row.quantity} {row.unit.value}"
+        verified = "yes" if row.verified else "**no**"
+        yield f"| {name} | {row.jurisdiction} | {number} | {_period(row)} | {row.source} | {row.source_kind} | {verified} | {row.note} |"
+
+
+def _period(row: RuleRow) -> str:
+    if row.effective_from is None and row.effective_to is None:
+        return "not dated"
+    return f"{row.effective_from or '…'} to {row.effective_to or '…'}"
+
+
+def _sources(rules: Iterable[Rule]) -> Iterator[str]:
+    cited = " ".join(one.source for one in rules)
+    yield "\n## The sources\n"
+    yield from (f"- **{key}**: {title}" for key, title in SOURCES.items() if f"V:{key}" in cited)

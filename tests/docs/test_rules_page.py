@@ -1,0 +1,50 @@
+"""docs/rules.md, the code and the fact book's list of ids say the same."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import pytest
+
+from gateway.core.problems import RuleId
+from gateway.core.rules import RULES
+from gateway.core.rules.page import page, waiting
+from tests.unit.core.samples import ROOT, shipped_tables
+
+FACT_BOOK = {
+    *(f"R-GEN-{n:02}" for n in range(1, 22)), *(f"R-RTE-{n:02}" for n in range(1, 10)), *(f"R-TIM-{n:02}" for n in range(1, 6)),
+    *(f"R-TRV-{n:02}" for n in range(1, 20) if n != 3), *(f"R-TRV-03{letter}" for letter in "abcde"),
+}  # fmt: skip
+
+
+def test_the_committed_page_is_what_code_and_tables_say():
+    text = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
+    assert text == page(shipped_tables()), "run .venv/bin/python -m gateway.ops.rulespage"
+
+
+def test_every_rule_of_the_fact_book_is_in_the_catalogue_and_no_other():
+    assert set(RULES) == FACT_BOOK
+
+
+def test_what_waits_is_the_closed_list():
+    assert set(waiting(RULES.values())) == {"R-GEN-05", "R-GEN-13", "R-RTE-06", "R-RTE-07", "R-TRV-09", "R-TRV-12", "R-TRV-14"}
+
+
+@pytest.mark.parametrize("rule_id", sorted(r.id for r in RULES.values() if r.where))
+def test_what_holds_a_rule_exists(rule_id):
+    where = RULES[RuleId(rule_id)].where
+    module, _, name = where.rpartition(".")
+    try:
+        import_module(where)
+    except ModuleNotFoundError:
+        assert callable(getattr(import_module(module), name))
+
+
+def test_every_rule_of_a_table_row_is_in_the_catalogue():
+    assert {row.rule for row in shipped_tables().rows} <= set(RULES)
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=lambda r: r.id)
+def test_a_rule_s_text_is_one_sentence(rule):
+    assert rule.text.endswith((".", ").")), rule.id
+    assert "|" not in rule.text + rule.source, "it would break the table of docs/rules.md"

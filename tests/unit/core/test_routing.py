@@ -1,0 +1,190 @@
+"""Who is concerned by a notice: a table of one change each, then what holds for every journey."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.contract.values import Country, PartnerId, Role
+from gateway.core import limits
+from gateway.core.directory import Directory, UnknownPartnerError
+from gateway.core.routing import country_of, route
+from tests.unit.core.samples import changed, message, partner, receives, reference, register, segment, stop
+
+GB = Country("GB")
+D, T, N, R, H, NAMED = Role.DESTINATION, Role.TRANSIT, Role.NATIONALITY, Role.RESIDENCE, Role.HUB, Role.NAMED
+SEGMENTS, ENTRIES = "/body/itinerary/segments", "/routing/recipients"
+BE_TRANSIT = segment(1, stop("GB", "2026-03-20"), stop("BE", "2026-03-20"), role="TRANSIT")
+FR_THEN = segment(2, stop("BE", "2026-03-20"), stop("FR", "2026-03-21"))
+FR = partner("fr-police", "FR")
+BE = partner("be-border", "BE", receives=receives(roles=[T]))
+WORLD = partner("hub", "BE", kind="HUB", serves=frozenset({Country("DE"), Country("ES"), Country("FR")}), receives=receives(roles=[D, H]))
+
+
+def routed(event=None, *profiles, sender=None, home=GB):
+    sender = register() if sender is None else sender
+    found = route(message(event, iss=sender.id), Directory([sender, *profiles]), reference(), home=home)
+    legs = {c.partner: (c.country, *c.roles) for c in found.candidates}
+    refusals = [(r.partner, r.country, r.roles, r.reason.value, r.because) for r in found.refusals]
+    return legs, refusals
+
+
+def way(*segments):
+    return changed(SEGMENTS, list(segments))
+
+
+@pytest.mark.parametrize(
+    ("event", "profiles", "legs", "refusals"),
+    [
+        pytest.param(None, [FR], {"fr-police": ("FR", D)}, [], id="destination"),
+        pytest.param(None, [], {}, [(None, "FR", (D,), "NO_PARTNER", ("R-RTE-02",))], id="nobody-receives-for-the-destination"),
+        pytest.param(way(BE_TRANSIT, FR_THEN), [FR, BE], {"fr-police": ("FR", D), "be-border": ("BE", T)}, [], id="transit-is-told-too"),
+        pytest.param(way(BE_TRANSIT, FR_THEN), [FR], {"fr-police": ("FR", D)}, [(None, "BE", (T,), "NO_PARTNER", ("R-RTE-02",))], id="transit-without-a-partner-is-recorded"),
+        pytest.param(way(segment(1, stop("GB", "2026-03-20"), stop("FR", "2026-03-20")), segment(2, stop("BE", "2026-03-21"), stop("ES", "2026-03-21"))),
+                     [FR, BE], {"fr-police": ("FR", D), "be-border": ("BE", T)}, [(None, "ES", (D,), "NO_PARTNER", ("R-RTE-02",))], id="left-from-a-country-nothing-arrived-in"),
+        pytest.param(changed("/body/itinerary/return/point_of_arrival", {"country": "BE", "text": "X"}), [FR, BE],
+                     {"fr-police": ("FR", D), "be-border": ("BE", T)}, [], id="returns-through-another-country"),
+        pytest.param(None, [FR, partner("fr-border", "FR", receives=receives(roles=[D]))], {"fr-police": ("FR", D), "fr-border": ("FR", D)}, [], id="two-match-both-get-a-leg"),
+        pytest.param(changed("/body/person/nationalities", ["FR"]), [FR], {"fr-police": ("FR", D, N)}, [], id="one-partner-in-two-roles-is-one-leg"),
+        pytest.param(changed("/body/person/nationalities", ["DE"]), [FR, partner("de-police", "DE")], {"fr-police": ("FR", D), "de-police": ("DE", N)}, [], id="nationality"),
+        pytest.param(changed("/body/person/residence_countries", ["DE", "GB"]), [FR, partner("de-police", "DE")], {"fr-police": ("FR", D), "de-police": ("DE", R)}, [], id="residence"),
+        pytest.param(changed("/body/person/nationalities", ["GBO", "XXA", "XXX"]), [FR], {"fr-police": ("FR", D)}, [], id="no-country-routes-nowhere"),
+        pytest.param(changed("/body/person/nationalities", ["D"]), [FR, partner("de-police", "DE")], {"fr-police": ("FR", D), "de-police": ("DE", N)}, [], id="icao-s-d-is-germany"),
+        pytest.param(None, [partner("gb-border", "GB"), FR], {"fr-police": ("FR", D)}, [], id="home-never-resolves"),
+        pytest.param(None, [partner("fr-sender-only", "FR", delivery=None)], {}, [(None, "FR", (D,), "NO_PARTNER", ("R-RTE-02",))], id="one-that-only-sends"),
+        pytest.param(None, [partner("fr-support", "FR", receives=receives("support-referral"))], {}, [(None, "FR", (D,), "NO_PARTNER", ("R-RTE-02",))], id="support-gets-no-travel-notices"),
+        pytest.param(None, [WORLD], {"hub": ("FR", D)}, [], id="served-by-a-hub"),
+        pytest.param(changed("/body/decision_not_to_transmit", {"reason": "UNDER_APPEAL"}), [FR], {}, [], id="decided-not-to-transmit"),
+        pytest.param(changed("/handling/excluded_countries", ["FR"]), [FR], {}, [("fr-police", "FR", (D,), "COUNTRY_EXCLUDED_BY_SENDER", ("R-GEN-02",))], id="excluded-by-the-sender"),
+        pytest.param(changed("/handling/excluded_countries", ["BE"]), [WORLD], {}, [("hub", "FR", (D,), "COUNTRY_EXCLUDED_BY_SENDER", ("R-GEN-02",))], id="a-hub-in-an-excluded-country"),
+        pytest.param(None, [partner("fr-police", "FR", excluded_countries=frozenset({GB}))], {}, [("fr-police", "FR", (D,), "COUNTRY_EXCLUDED_BY_PROFILE", ("R-GEN-02",))], id="excluded-by-the-partner"),
+        pytest.param(changed("/handling/onward_sharing", "NONE"), [FR], {"fr-police": ("FR", D)}, [], id="no-onward-sharing-still-tells-the-country-itself"),
+        pytest.param(changed("/handling/onward_sharing", "NONE"), [WORLD], {}, [("hub", "FR", (D,), "HANDLING", ("R-GEN-02",))], id="no-onward-sharing-through-a-hub"),
+        pytest.param(changed("/handling/onward_to", ["FR"], changed("/handling/onward_sharing", "NAMED")), [WORLD], {"hub": ("FR", D)}, [], id="onward-to-a-named-country"),
+        pytest.param(changed("/handling/onward_to", ["DE"], changed("/handling/onward_sharing", "NAMED")), [WORLD], {}, [("hub", "FR", (D,), "HANDLING", ("R-GEN-02",))], id="onward-to-another-country"),
+    ],
+)  # fmt: skip
+def test_one_change_from_a_valid_notice(event, profiles, legs, refusals):
+    assert routed(event, *profiles) == (legs, refusals)
+
+
+@pytest.mark.parametrize(
+    ("entry", "legs", "refusals"),
+    [
+        pytest.param({"partner": "fr-police", "role": "NAMED"}, {"fr-police": ("FR", NAMED, D)}, [], id="a-partner-already-concerned"),
+        pytest.param({"partner": "de-police", "role": "NAMED"}, {"fr-police": ("FR", D), "de-police": ("DE", NAMED)}, [], id="a-partner"),
+        pytest.param(
+            {"partner": "be-border", "role": "NAMED"},
+            {"fr-police": ("FR", D)},
+            [("be-border", "BE", (NAMED,), "NOT_RECEIVING", ("R-RTE-04",))],
+            id="a-partner-that-does-not-receive-it",
+        ),
+        pytest.param(
+            {"partner": "uk-register", "role": "NAMED"},
+            {"fr-police": ("FR", D)},
+            [("uk-register", "GB", (NAMED,), "NOT_RECEIVING", ("R-RTE-04",))],
+            id="oneself",
+        ),
+        pytest.param(
+            {"partner": "nobody-here", "role": "NAMED"},
+            {"fr-police": ("FR", D)},
+            [(None, None, (NAMED,), "NOT_RECEIVING", ("R-RTE-04",))],
+            id="an-unknown-name-is-not-repeated",
+        ),
+        pytest.param({"country": "BE", "role": "TRANSIT"}, {"fr-police": ("FR", D), "be-border": ("BE", T)}, [], id="a-country"),
+        pytest.param(
+            {"country": "ES", "role": "INTEREST"},
+            {"fr-police": ("FR", D)},
+            [(None, "ES", (Role.INTEREST,), "NO_PARTNER", ("R-RTE-02",))],
+            id="a-country-without-a-partner",
+        ),
+        pytest.param(
+            {"country": "GB", "role": "TRANSIT"}, {"fr-police": ("FR", D)}, [(None, "GB", (T,), "NO_PARTNER", ("R-RTE-03",))], id="home"
+        ),
+    ],
+)
+def test_recipients_the_sender_names(entry, legs, refusals):
+    assert routed(changed(ENTRIES, [entry]), FR, BE, partner("de-police", "DE")) == (legs, refusals)
+
+
+def test_a_country_that_is_entered_and_named_is_refused_once():
+    assert routed(changed(ENTRIES, [{"country": "FR", "role": "DESTINATION"}]))[1] == [(None, "FR", (D,), "NO_PARTNER", ("R-RTE-02",))]
+
+
+def test_a_hub_of_the_sender_gets_a_leg_in_that_role():
+    legs, refusals = routed(None, FR, WORLD, sender=register(hub=PartnerId("hub")))
+    assert (legs, refusals) == ({"fr-police": ("FR", D), "hub": ("FR", D, H)}, [])
+
+
+def test_a_hub_that_does_not_receive_is_recorded():
+    refusals = routed(None, FR, BE, sender=register(hub=PartnerId("be-border")))[1]
+    assert refusals == [("be-border", "BE", (H,), "NOT_RECEIVING", ("R-RTE-04",))]
+
+
+def test_a_hub_that_serves_an_excluded_country_is_still_told_for_another():
+    event = changed(
+        "/handling/excluded_countries",
+        ["FR"],
+        way(segment(1, stop("GB", "2026-03-20"), stop("FR", "2026-03-20")), segment(2, stop("FR", "2026-03-21"), stop("DE", "2026-03-21"))),
+    )
+    legs, refusals = routed(event, WORLD)
+    assert legs == {"hub": ("DE", D)}
+    assert refusals == [("hub", "FR", (D,), "COUNTRY_EXCLUDED_BY_SENDER", ("R-GEN-02",))]
+
+
+def test_the_sender_s_own_profile_can_bar_a_country():
+    legs, refusals = routed(None, FR, sender=register(excluded_countries=frozenset({Country("FR")})))
+    assert legs == {}
+    assert refusals == [("fr-police", "FR", (D,), "COUNTRY_EXCLUDED_BY_PROFILE", ("R-GEN-02",))]
+
+
+def test_a_partner_is_not_told_of_its_own_notice():
+    sender = partner("fr-police", "FR", serves=frozenset({Country("DE")}))
+    event = changed("/body/itinerary/return", ..., way(segment(1, stop("FR", "2026-03-20"), stop("DE", "2026-03-20"))))
+    found = routed(changed("/body/person/nationalities", ["FR"], event), sender=sender, home=Country("FR"))
+    assert found == ({}, [(None, "DE", (D,), "NO_PARTNER", ("R-RTE-02",))])
+
+
+def test_a_foreign_partner_s_notice_reaches_the_home_register():
+    gb = register(receives=receives())
+    legs, refusals = routed(way(segment(1, stop("FR", "2026-03-20"), stop("GB", "2026-03-20"))), gb, sender=FR, home=Country("FR"))
+    assert legs == {"uk-register": ("GB", D, N)}
+    assert refusals == []
+
+
+def test_a_nationality_that_is_no_country_is_noted():
+    found = route(message(changed("/body/person/nationalities", ["GB", "XXA"])), Directory([register(), FR]), reference(), home=GB)
+    assert [(n.rule, n.severity.value, n.pointer) for n in found.notices] == [("R-RTE-08", "note", "/body/person/nationalities/1")]
+
+
+def test_a_decision_not_to_transmit_is_noted():
+    found = route(
+        message(changed("/body/decision_not_to_transmit", {"reason": "OTHER"})), Directory([register(), FR]), reference(), home=GB
+    )
+    assert [(n.rule, n.severity.value) for n in found.notices] == [("R-RTE-05", "note")]
+
+
+def test_more_recipients_than_a_message_may_have_are_refused_and_warned_of():
+    many = [partner(f"fr-{n:03}", "FR") for n in range(limits.RECIPIENTS_COUNT_MAX + 2)]
+    found = route(message(), Directory([register(), *many]), reference(), home=GB)
+    assert len(found.candidates) == limits.RECIPIENTS_COUNT_MAX
+    assert [r.partner for r in found.refusals] == ["fr-064", "fr-065"]
+    assert [n.severity.value for n in found.notices] == ["warning"]
+
+
+def test_other_families_go_by_person_and_name():
+    event = changed("/body", {"person": {"nationalities": ["DE"]}}, changed(ENTRIES, [{"partner": "fr-police", "role": "NAMED"}]))
+    fr, de = partner("fr-police", "FR", receives=receives("order-summary")), partner("de-police", "DE", receives=receives("order-summary"))
+    found = route(message(event, family="order-summary"), Directory([register(), fr, de]), reference(), home=GB)
+    assert {c.partner: c.roles for c in found.candidates} == {"fr-police": (NAMED,), "de-police": (N,)}
+
+
+@pytest.mark.parametrize(
+    ("code", "country"), [("FR", "FR"), ("XK", "XK"), ("RKS", "XK"), ("GBN", "GB"), ("D", "DE"), ("XXA", None), ("UTO", None), ("KS", None)]
+)
+def test_the_country_of_a_nationality(code, country):
+    assert country_of(code, reference()) == country
+
+
+def test_a_sender_without_a_profile_is_no_sender():
+    with pytest.raises(UnknownPartnerError):
+        route(message(), Directory([FR]), reference(), home=GB)
