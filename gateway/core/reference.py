@@ -51,6 +51,11 @@ class CodeLists:
             raise InvariantError("no such code list", list_id)
         return next((edition for edition in self.editions[list_id] if edition.in_force(on)), None)
 
+    def in_force(self, on: date) -> Mapping[str, Mapping[str, Entry]]:
+        """Return the codes of every list on a day; a list without an edition then has none."""
+        listings = {list_id: self.listing(list_id, on) for list_id in self.editions}
+        return {list_id: {} if listing is None else listing.entries for list_id, listing in listings.items()}
+
     def has(self, list_id: str, code: str, on: date) -> bool:
         """Say whether `code` is in the edition in force on a day."""
         listing = self.listing(list_id, on)
@@ -82,7 +87,7 @@ class ZoneTable:
     def instants(self, zone: str, local: datetime) -> tuple[datetime, ...]:
         """Return the UTC instants that clocks of `zone` may have meant by a naive `local` time, earliest first; never none.
 
-        An hour that comes twice gives two. An hour that is skipped gives two as well: as the clock before and after the change would count it.
+        An hour that comes twice gives two. A skipped hour gives two as well: by the clock before and after the change.
         Raises `InvariantError` for a zone that was not loaded.
         """
         if zone not in self.zones:
