@@ -8,6 +8,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Final
 
@@ -47,10 +48,10 @@ from gateway.core.directory import Directory
 from gateway.core.evidence.checkpoint import CheckpointSigner
 from gateway.core.keyring import Keyring
 from gateway.core.keys import SigningKey, Use
-from gateway.core.policy import PolicySet
-from gateway.core.policy_source import read_policies
+from gateway.core.reference import Reference
 from gateway.core.schema import Schemas
 from gateway.keystores.files import FileKeystore, KeystoreError, PrivateKeys
+from gateway.ops.policies import load_policies
 from gateway.ops.profiles import Partners, Vocabulary, load_partners
 from gateway.ops.reference import load_reference, load_schemas
 from gateway.ops.rulefiles import load_rule_tables
@@ -113,28 +114,47 @@ def load_adapters() -> dict[str, Adapter]:
     return loading.load(ADAPTERS, ours=ADAPTERS)
 
 
-def load_profiles(settings: Settings, adapters: Mapping[str, Adapter]) -> tuple[Partners, Schemas]:
-    """Read the partners' profiles against what schemas and code lists know. Raises `ConfigurationError` with every fault."""
+def load_lists(settings: Settings) -> tuple[Reference, Schemas]:
+    """Read code lists and schemas. Raises `ReferenceFilesError` and `SchemaError`."""
     reference = load_reference(settings.paths.schemas)
-    schemas = load_schemas(settings.paths.schemas, reference)
+    return reference, load_schemas(settings.paths.schemas, reference)
+
+
+def load_profiles(settings: Settings, adapters: Mapping[str, Adapter], *, reference: Reference, schemas: Schemas) -> Partners:
+    """Read the partners' profiles against what schemas and code lists know. Raises `ConfigurationError` with every fault."""
+    today = SystemClock().now().date()
+    vocabulary = Vocabulary(
+        families=frozenset(family.name for family in schemas.families),
+        purposes=_codes(reference, "purpose", today),
+        kinds=_codes(reference, "authority-kind", today),
+        countries=reference.countries,
+    )
     manifests = {id_: adapter.manifest for id_, adapter in adapters.items()}
-    return load_partners(settings.paths.partners, vocabulary=Vocabulary.of(schemas, reference), adapters=manifests), schemas
+    return load_partners(settings.paths.partners, vocabulary=vocabulary, adapters=manifests)
+
+
+def _codes(reference: Reference, list_id: str, on: date) -> frozenset[str]:
+    listing = reference.codes.listing(list_id, on)
+    return frozenset(listing.entries) if listing is not None else frozenset()
 
 
 def load(settings: Settings, keys: PrivateKeys, store: FileKeystore) -> Loaded:
     """Read everything inner decides by. All or nothing: every fault is told, and the world before stays. Raises `OperatorError`s."""
     now = SystemClock().now()
     adapters = load_adapters()
-    partners, schemas = load_profiles(settings, adapters)
-    reference = load_reference(settings.paths.schemas)
+    reference, schemas = load_lists(settings)
+    partners = load_profiles(settings, adapters, reference=reference, schemas=schemas)
     tables = load_rule_tables(settings.paths.schemas / "rules")
     directory = Directory(partners.profiles.values())
-    policies = load_policies(settings.paths.policies, partners)
+    policies = load_policies(settings.paths.policies, partners=partners.profiles.keys())
     formats = {id_: adapter.format({}) for id_, adapter in adapters.items() if adapter.manifest.kind is Kind.FORMAT}
     grounds = Grounds(
         environment=settings.environment, directory=directory, policies=policies, schemas=schemas, reference=reference,
         shows_conditions={id_: made.shows_conditions() for id_, made in formats.items()},
-        digests={"policies": policies.digest, "rules": tables.digest, "reference": reference.digest, "schemas": schemas.digest, "gateway": VERSION},
+        digests={
+    "policies": policies.digest, "rules": tables.digest, "reference": reference.digest, "schemas": schemas.digest,
+            "gateway": VERSION,
+        },
     )  # fmt: skip
     context = Context(
         gateway=settings.gateway, environment=settings.environment, uri_base=settings.uri_base, keyring=store.trusted(),
@@ -144,13 +164,6 @@ def load(settings: Settings, keys: PrivateKeys, store: FileKeystore) -> Loaded:
     contact = {name: value for name, value in settings.contact.model_dump().items() if value}
     world = World(context=context, grounds=grounds, signers=signers, formats=formats, contact=contact, origin=settings.origin)
     return Loaded(world, partners, adapters)
-
-
-def load_policies(folder: Path, partners: Partners) -> PolicySet:
-    """Read and check the policies of a folder. Raises `PolicyFaultsError` with file and line of every fault."""
-    schema = (folder / "gateway.cedarschema").read_text(encoding="utf-8")
-    texts = {str(path): path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.cedar"))}
-    return PolicySet(read_policies(texts, schema, partners=partners.profiles.keys()), schema)
 
 
 def kafka_access(settings: Settings) -> KafkaAccess:
@@ -269,7 +282,8 @@ def _measure(query: Query, requests: Requests, metrics: Metrics) -> Callable[[],
 async def _courier(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry) -> None:
     settings = built.settings
     adapters = load_adapters()
-    partners, _ = load_profiles(settings, adapters)
+    reference, schemas = load_lists(settings)
+    partners = load_profiles(settings, adapters, reference=reference, schemas=schemas)
     shards: dict[str, dict[PartnerId, tuple[Transport, float]]] = {}
     for partner, way in partners.transports.items():
         if settings.role is ProcessRole.EMBEDDED or way.shard == settings.shard:
@@ -356,7 +370,7 @@ async def _admin(built: Gateway, stack: AsyncExitStack, metrics: Metrics, readin
 async def _command_socket(path: Path, verbs: Mapping[str, Callable[[], Awaitable[None]]]) -> AsyncIterator[None]:
     runner = web.AppRunner(commands.create(verbs), access_log=None)
     await runner.setup()
-    path.unlink(missing_ok=True)
+    path.unlink(missing_ok=True)  # noqa: ASYNC240 -- once, at start
     before = os.umask(0o177)  # the socket is born with mode 0600
     try:
         await web.UnixSite(runner, str(path)).start()
@@ -366,7 +380,7 @@ async def _command_socket(path: Path, verbs: Mapping[str, Callable[[], Awaitable
         yield
     finally:
         await runner.cleanup()
-        path.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)  # noqa: ASYNC240 -- once, at the end
 
 
 __all__ = ["INBOX", "Gateway", "build", "load", "topics"]
