@@ -71,8 +71,13 @@ class Edge:
             self._questions -= 1
 
     def question(self, request: web.Request, kind: str, body: bytes = b"") -> Question:
-        """Return `request` as a question. Path and query as they came: the request token signs these very bytes."""
+        """Return `request` as a question. Path and query as they came: the request token signs these very bytes.
+
+        Raises `MalformedError` for an address that is not a path, `UntrustedError` for an Authorization header or certificate not ours.
+        """
         path, _, query = request.raw_path.partition("?")
+        if not path.startswith("/"):
+            raise MalformedError("the address is not a path", code=Code.REQUEST_INVALID, expected="origin-form (RFC 9112, section 3.2.1)")
         return Question(
             kind=kind,
             method=request.method,

@@ -1,0 +1,66 @@
+"""The server around the handlers: what it does with bytes that are no request."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+from aiohttp import web
+
+from gateway.api import app
+
+
+@pytest.fixture
+async def port(edge):
+    runner = app.runner(app.create(edge), shutdown_seconds=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield runner.addresses[0][1]
+    await runner.cleanup()
+
+
+async def exchange(port, raw):
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(raw)
+    async with asyncio.timeout(5):
+        answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+@pytest.mark.parametrize("raw", [
+    pytest.param(b"Ola Nordmann\r\n\r\n", id="not-http"),
+    pytest.param(b"GET /healthz HTTP/1.1\r\nHost: x\r\nOla Nordmann\r\n\r\n", id="a-header-without-colon"),
+    pytest.param(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + b"Ola" * 4000 + b"\r\n\r\n", id="a-header-too-long"),
+    pytest.param(b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nOla", id="two-lengths"),
+])  # fmt: skip
+async def test_bytes_that_are_no_request_get_400_and_are_written_nowhere(port, desk, caplog, raw):
+    with caplog.at_level(logging.DEBUG):
+        answer = await exchange(port, raw)
+    assert answer.startswith((b"HTTP/1.0 400", b"HTTP/1.1 400"))
+    assert "Ola" not in caplog.text
+    assert desk.questions == []
+
+
+async def test_a_good_request_is_written_to_no_access_log(port, caplog):
+    with caplog.at_level(logging.DEBUG):
+        answer = await exchange(port, b"GET /v1/nothing/Ola HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 404")
+    assert "Ola" not in caplog.text
+
+
+async def test_an_address_in_absolute_form_is_not_passed_on_as_a_path(port, desk):
+    """A path that inner compares with the request token is a path: nothing else reaches it."""
+    answer = await exchange(port, b"GET http://elsewhere/v1/evidence/checkpoint HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert desk.questions == []
+
+
+async def test_stopping_tells_the_long_polls(edge):
+    runner = app.runner(app.create(edge), shutdown_seconds=1)
+    await runner.setup()
+    assert not edge.stopping.is_set()
+    await runner.cleanup()
+    assert edge.stopping.is_set()
