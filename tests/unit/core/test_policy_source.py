@@ -87,3 +87,17 @@ def test_the_scope_tells_partner_and_family():
     text = '@id("a") forbid(principal == Partner::"fr-police", action, resource == Family::"risk-update");'
     (policy,) = read_policies({"f": text}, SCHEMA, partners=PARTNERS)
     assert (policy.partner, policy.family) == ("fr-police", "risk-update")
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        'context.extension_uri == "u"',
+        '"u" == context.extension_uri && context.abroad',
+        'context.abroad && (context.extension_uri == "u" || context.extension_uri == "v")',
+    ],
+)
+def test_a_permit_for_extensions_that_names_them_is_right(condition):
+    text = f'@id("a") permit(principal, action == Action::"see_extensions", resource) when {{ {condition} }};'
+    (policy,) = read_policies({"f": text}, SCHEMA, partners=PARTNERS)
+    assert policy.id == "a"
