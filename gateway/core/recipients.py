@@ -18,7 +18,7 @@ from gateway.core.travel import read_travel
 
 __all__ = ["LeadTime", "lane_of", "lead_time_of", "leg_expiry", "leg_hold", "leg_refusal"]
 
-ABOVE_STATES: Final = frozenset({"EU", "INT"})  # law of no single state: it holds for sender and recipient alike
+ABOVE_STATES: Final = frozenset({"EU"})  # law of no single state: whom it binds is for the policies to say
 NOT_IN_COURT: Final = frozenset({"COURT", "PROSECUTOR"})  # kinds that H1 keeps out: "not in judicial proceedings"
 
 

@@ -21,7 +21,7 @@ from gateway.core.travel import read_travel
 IMPORTANCE: Final = (
     Role.NAMED, Role.SAFEGUARDING, Role.REPLY, Role.DESTINATION, Role.TRANSIT, Role.NATIONALITY, Role.RESIDENCE, Role.INTEREST, Role.HUB,
 )  # fmt: skip
-ICAO_COUNTRIES: Final = dict.fromkeys(("GBD", "GBN", "GBO", "GBP", "GBS"), "GB") | {"D": "DE", "RKS": "XK"}  # ICAO 9303-3, section 5
+BRITISH: Final = frozenset({"GBD", "GBN", "GBO", "GBP", "GBS"})  # nationality codes of one country (ICAO 9303-3, section 5)
 PASSES_ON: Final = frozenset({"NONE", "NAMED"})  # values of onward_sharing that can stop one who would pass the message on
 NOTHING: Final[Mapping[str, Any]] = {}
 Bar = tuple[Reason, str]  # and the rule that says so
@@ -102,7 +102,7 @@ def _concerned(message: Message, reference: Reference) -> Iterator[tuple[Country
 
 def country_of(nationality: str, reference: Reference) -> Country | None:
     """Return the country of a nationality code, None for stateless persons, refugees and the unknown (domain.md d.12)."""
-    code = ICAO_COUNTRIES.get(nationality, nationality)
+    code = "GB" if nationality in BRITISH else nationality
     return Country(code) if code in reference.countries else None
 
 
@@ -136,7 +136,8 @@ def country_bar(message: Message, country: Country, profile: Profile, *, sender:
     if told & sender.excluded_countries or {country, sender.country} & profile.excluded_countries:
         return Reason.COUNTRY_EXCLUDED_BY_PROFILE, "R-GEN-02"
     stands_in = country != profile.country and handling["onward_sharing"] in PASSES_ON
-    if stands_in and not {country, profile.country, profile.id} & set(handling.get("onward_to", ())):
+    named = {name for entry in handling.get("onward_to", ()) for name in entry.values()}
+    if stands_in and not {country, profile.country, profile.id} & named:
         return Reason.HANDLING, "R-GEN-02"
     return None
 

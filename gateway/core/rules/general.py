@@ -92,6 +92,8 @@ def free_texts(msg: Message) -> Iterator[str]:
         yield from (f"/body/{name}/{i}/text" for i, item in enumerate(body.get(name, ())) if item.get("text"))
     if body.get("decision_not_to_transmit", NOTHING).get("text"):
         yield "/body/decision_not_to_transmit/text"
+    if body.get("person", NOTHING).get("description", NOTHING).get("marks"):
+        yield "/body/person/description/marks"
 
 
 def _minor(birth: str, on: date, *, years: int) -> bool | None:

@@ -79,17 +79,21 @@ def travel_event() -> dict[str, Any]:
     return copy.deepcopy(_EVENT)
 
 
+GROUPS = (
+    "accommodation", "identity", "identity_documents", "itinerary", "offences", "orders", "registration", "sender_contact",
+)  # fmt: skip
 _EVENT: dict[str, Any] = {
     "handling": {
         "environment": "TEST", "purpose": "PREVENT_CHILD_SEX_CRIME", "legal_basis": [{"jurisdiction": "GB", "code": "TEST", "citation": "test"}],
         "transfer_basis": {"code": "SAFEGUARDS", "citation": "test"}, "classification": "OFFICIAL", "codes": ["H0"],
         "onward_sharing": "ORIGINATOR_CONSENT", "retention": {"review_by": "2026-09-01", "delete_by": "2027-03-01"},
-        "data_quality": [{"group": "itinerary", "kind": "FACT"}],
+        "data_quality": [{"group": group, "kind": "FACT"} for group in GROUPS],
     },
-    "routing": {"priority": "ROUTINE", "language": "en", "action_requested": "INFORMATION_ONLY", "contact": {"unit": "TEST UNIT"}},
+    "routing": {"priority": "ROUTINE", "language": "en", "action_requested": "INFORMATION_ONLY", "contact": {"unit": "TEST UNIT", "email": "desk@example.invalid"}},
     "subject": {"ref": "TEST-1", "status": "CONVICTED", "is_minor": "NO"},
     "body": {
-        "person": {"names": [{"kind": "LEGAL", "full": "TEST PERSON"}], "birth": {"date": "1970-01-01"}, "sex": 1, "nationalities": ["GB"]},
+        "person": {"names": [{"kind": "LEGAL", "full": "TEST PERSON"}], "birth": {"date": "1970-01-01"}, "sex": 1, "nationalities": ["GB"],
+                   "identity_documents": [{"type": "PASSPORT", "number": "X0000000", "issuer": "GB"}]},
         "notification_basis": "DECLARED", "notified_by_subject_at": "2026-02-20T10:00:00Z", "purpose_of_travel": [{"code": "VACATION"}],
         "itinerary": {
             "segments": [

@@ -48,7 +48,6 @@ def way(*segments):
         pytest.param(changed("/body/person/nationalities", ["DE"]), [FR, partner("de-police", "DE")], {"fr-police": ("FR", D), "de-police": ("DE", N)}, [], id="nationality"),
         pytest.param(changed("/body/person/residence_countries", ["DE", "GB"]), [FR, partner("de-police", "DE")], {"fr-police": ("FR", D), "de-police": ("DE", R)}, [], id="residence"),
         pytest.param(changed("/body/person/nationalities", ["GBO", "XXA", "XXX"]), [FR], {"fr-police": ("FR", D)}, [], id="no-country-routes-nowhere"),
-        pytest.param(changed("/body/person/nationalities", ["D"]), [FR, partner("de-police", "DE")], {"fr-police": ("FR", D), "de-police": ("DE", N)}, [], id="icao-s-d-is-germany"),
         pytest.param(None, [partner("gb-border", "GB"), FR], {"fr-police": ("FR", D)}, [], id="home-never-resolves"),
         pytest.param(None, [partner("fr-sender-only", "FR", delivery=None)], {}, [(None, "FR", (D,), "NO_PARTNER", ("R-RTE-02",))], id="one-that-only-sends"),
         pytest.param(None, [partner("fr-support", "FR", receives=receives("support-referral"))], {}, [(None, "FR", (D,), "NO_PARTNER", ("R-RTE-02",))], id="support-gets-no-travel-notices"),
@@ -59,8 +58,8 @@ def way(*segments):
         pytest.param(None, [partner("fr-police", "FR", excluded_countries=frozenset({GB}))], {}, [("fr-police", "FR", (D,), "COUNTRY_EXCLUDED_BY_PROFILE", ("R-GEN-02",))], id="excluded-by-the-partner"),
         pytest.param(changed("/handling/onward_sharing", "NONE"), [FR], {"fr-police": ("FR", D)}, [], id="no-onward-sharing-still-tells-the-country-itself"),
         pytest.param(changed("/handling/onward_sharing", "NONE"), [WORLD], {}, [("hub", "FR", (D,), "HANDLING", ("R-GEN-02",))], id="no-onward-sharing-through-a-hub"),
-        pytest.param(changed("/handling/onward_to", ["FR"], changed("/handling/onward_sharing", "NAMED")), [WORLD], {"hub": ("FR", D)}, [], id="onward-to-a-named-country"),
-        pytest.param(changed("/handling/onward_to", ["DE"], changed("/handling/onward_sharing", "NAMED")), [WORLD], {}, [("hub", "FR", (D,), "HANDLING", ("R-GEN-02",))], id="onward-to-another-country"),
+        pytest.param(changed("/handling/onward_to", [{"country": "FR"}], changed("/handling/onward_sharing", "NAMED")), [WORLD], {"hub": ("FR", D)}, [], id="onward-to-a-named-country"),
+        pytest.param(changed("/handling/onward_to", [{"country": "DE"}, {"partner": "fr-police"}], changed("/handling/onward_sharing", "NAMED")), [WORLD], {}, [("hub", "FR", (D,), "HANDLING", ("R-GEN-02",))], id="onward-to-another-country"),
     ],
 )  # fmt: skip
 def test_one_change_from_a_valid_notice(event, profiles, legs, refusals):
@@ -179,7 +178,7 @@ def test_other_families_go_by_person_and_name():
 
 
 @pytest.mark.parametrize(
-    ("code", "country"), [("FR", "FR"), ("XK", "XK"), ("RKS", "XK"), ("GBN", "GB"), ("D", "DE"), ("XXA", None), ("UTO", None), ("KS", None)]
+    ("code", "country"), [("FR", "FR"), ("XK", "XK"), ("RKS", None), ("GBN", "GB"), ("D", None), ("XXA", None), ("UTO", None), ("KS", None)]
 )
 def test_the_country_of_a_nationality(code, country):
     assert country_of(code, reference()) == country
@@ -188,3 +187,8 @@ def test_the_country_of_a_nationality(code, country):
 def test_a_sender_without_a_profile_is_no_sender():
     with pytest.raises(UnknownPartnerError):
         route(message(), Directory([FR]), reference(), home=GB)
+
+
+def test_a_hub_named_itself_may_pass_on():
+    event = changed("/handling/onward_to", [{"partner": "hub"}], changed("/handling/onward_sharing", "NAMED"))
+    assert routed(event, WORLD) == ({"hub": ("FR", D)}, [])
