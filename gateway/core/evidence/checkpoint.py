@@ -36,6 +36,7 @@ _ORIGIN: Final = re.compile(r"[a-z0-9][a-z0-9./-]{0,127}")  # narrower than C2SP
 _SIZE: Final = re.compile(r"0|[1-9][0-9]{0,18}")
 _SIGNATURE: Final = re.compile(r"— ([^\s+]{1,255}) ([A-Za-z0-9+/]+=*)")
 _VKEY: Final = re.compile(r"([a-z0-9][a-z0-9./-]{0,127})\+([0-9a-f]{8})\+([A-Za-z0-9+/]+=*)")
+_Signer = tuple[str, bytes]  # name and key id
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +115,8 @@ def verify(note: str, keys: Sequence[CheckpointKey]) -> Checkpoint:
     Does not show that the log only grew: `merkle.verify_consistency` does. Raises `EvidenceError`.
     """
     checkpoint, lines = _parse(note)
-    trusted = {key.key_id: key for key in keys if key.name == checkpoint.origin}
-    ours = [(trusted[raw[:_KEY_ID_BYTES]], raw) for name, raw in lines if name == checkpoint.origin and raw[:_KEY_ID_BYTES] in trusted]
+    trusted = {(key.name, key.key_id): key for key in keys}
+    ours = [(trusted[signer], raw) for signer, raw in lines if signer in trusted and signer[0] == checkpoint.origin]
     if not ours:
         raise EvidenceError("checkpoint: none of the keys given has signed it")
     for key, raw in ours:  # a bad signature of a key we trust is no reason to look for a good one
@@ -126,8 +127,8 @@ def verify(note: str, keys: Sequence[CheckpointKey]) -> Checkpoint:
     return checkpoint
 
 
-def _parse(note: str) -> tuple[Checkpoint, list[tuple[str, bytes]]]:
-    """Return what a note says and its signatures (name, key id and signature), none of it checked."""
+def _parse(note: str) -> tuple[Checkpoint, list[tuple[_Signer, bytes]]]:
+    """Return what a note says and its signatures (signer; key id and signature), none of it checked."""
     if len(note) > NOTE_BYTES_MAX:
         raise EvidenceError("checkpoint: larger than a note may be")
     text, gap, tail = note.partition("\n\n")
@@ -143,18 +144,17 @@ def _parse(note: str) -> tuple[Checkpoint, list[tuple[str, bytes]]]:
     return Checkpoint(origin, int(size), decoded), _signatures(tail[:-1].split("\n"))
 
 
-def _signatures(lines: Sequence[str]) -> list[tuple[str, bytes]]:
+def _signatures(lines: Sequence[str]) -> list[tuple[_Signer, bytes]]:
     if len(lines) > SIGNATURES_COUNT_MAX:
         raise EvidenceError("checkpoint: too many signatures")
-    found: list[tuple[str, bytes]] = []
+    found: list[tuple[_Signer, bytes]] = []
     for line in lines:
         match = _SIGNATURE.fullmatch(line)
         raw = _base64(match[2]) if match else b""
         if match is None or len(raw) <= _KEY_ID_BYTES:
             raise EvidenceError("checkpoint: a line is not a signature")
-        found.append((match[1], raw))
-    names = [(name, raw[:_KEY_ID_BYTES]) for name, raw in found]
-    if len(set(names)) != len(names):
+        found.append(((match[1], raw[:_KEY_ID_BYTES]), raw))
+    if len(dict(found)) != len(found):
         raise EvidenceError("checkpoint: a key has signed twice")
     return found
 

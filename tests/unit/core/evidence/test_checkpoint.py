@@ -122,6 +122,13 @@ def test_a_bad_signature_of_a_trusted_key_is_not_made_good_by_another():
         checkpoint.verify(both, [SIGNER.key, OTHER.key])
 
 
+def test_the_key_of_another_log_does_not_sign_for_this_one():
+    other = CheckpointSigner("example.org/gateway/2", SIGNER.private)
+    note = HEAD + "\n" + other.sign(17, ROOT).partition("\n\n")[2]
+    with pytest.raises(EvidenceError, match="none of the keys"):
+        checkpoint.verify(note, [SIGNER.key, other.key])
+
+
 @pytest.mark.parametrize(
     "vkey",
     [

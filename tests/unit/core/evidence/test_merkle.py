@@ -164,11 +164,18 @@ PATH = inclusion(5, 8)
         pytest.param(LEAVES[5], 5, 8, PATH[::-1], root(8), id="another-order"),
         pytest.param(LEAVES[5], 5, 8, (PATH[0][:-1], *PATH[1:]), root(8), id="a-short-hash"),
         pytest.param(LEAVES[0], 0, 1, PATH[:1], root(1), id="a-step-above-the-root"),
+        pytest.param(LEAVES[1], 0, 1, LEAVES[:1], root(2), id="the-second-leaf-as-the-first-of-one"),
     ],
 )
 def test_one_change_to_an_inclusion_proof_is_refused(leaf, index, size, path, top):
     with pytest.raises(EvidenceError, match=f"leaf {index}"):
         merkle.verify_inclusion(leaf, index, size, path=path, root=top)
+
+
+@pytest.mark.parametrize("path", [(*PATH[:2], PATH[2] + b"\x00"), (PATH[0][:-1], *PATH[1:]), (b"", *PATH[1:])])
+def test_a_step_that_is_no_hash_is_refused_before_it_is_hashed(path):
+    with pytest.raises(EvidenceError, match="wrong shape"):
+        merkle.verify_inclusion(LEAVES[5], 5, 8, path=path, root=root(8))
 
 
 GROWTH = consistency(6, 8)
