@@ -8,7 +8,6 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
 from typing import Final
 
@@ -122,20 +121,9 @@ def load_lists(settings: Settings) -> tuple[Reference, Schemas]:
 
 def load_profiles(settings: Settings, adapters: Mapping[str, Adapter], *, reference: Reference, schemas: Schemas) -> Partners:
     """Read the partners' profiles against what schemas and code lists know. Raises `ConfigurationError` with every fault."""
-    today = SystemClock().now().date()
-    vocabulary = Vocabulary(
-        families=frozenset(family.name for family in schemas.families),
-        purposes=_codes(reference, "purpose", today),
-        kinds=_codes(reference, "authority-kind", today),
-        countries=reference.countries,
-    )
+    vocabulary = Vocabulary.of(schemas, reference)
     manifests = {id_: adapter.manifest for id_, adapter in adapters.items()}
     return load_partners(settings.paths.partners, vocabulary=vocabulary, adapters=manifests)
-
-
-def _codes(reference: Reference, list_id: str, on: date) -> frozenset[str]:
-    listing = reference.codes.listing(list_id, on)
-    return frozenset(listing.entries) if listing is not None else frozenset()
 
 
 def load(settings: Settings, keys: PrivateKeys, store: FileKeystore) -> Loaded:
@@ -147,7 +135,9 @@ def load(settings: Settings, keys: PrivateKeys, store: FileKeystore) -> Loaded:
     tables = load_rule_tables(settings.paths.schemas / "rules")
     directory = Directory(partners.profiles.values())
     policies = load_policies(settings.paths.policies, partners=partners.profiles.keys())
-    formats = {id_: adapter.format({}) for id_, adapter in adapters.items() if adapter.manifest.kind is Kind.FORMAT}
+    formats = {
+        id_: adapter.format({"uri_base": settings.uri_base}) for id_, adapter in adapters.items() if adapter.manifest.kind is Kind.FORMAT
+    }
     grounds = Grounds(
         environment=settings.environment, directory=directory, policies=policies, schemas=schemas, reference=reference,
         shows_conditions={id_: made.shows_conditions() for id_, made in formats.items()},

@@ -12,7 +12,7 @@ from gateway.core.decided import Alert, Candidate, Decision, HoldReason, Planned
 from gateway.core.directory import Directory
 from gateway.core.facts import Facts
 from gateway.core.message import Message
-from gateway.core.minimise import reasons
+from gateway.core.minimise import minimise, reasons
 from gateway.core.policy import Effect, PartnerAnswer, PolicySet, context_of
 from gateway.core.profiles import Profile
 from gateway.core.recipients import lane_of, leg_expiry, leg_hold, leg_refusal
@@ -128,5 +128,7 @@ def hold_of(message: Message, profile: Profile, answer: PartnerAnswer, facts: Fa
 
 
 def _removed(message: Message, profile: Profile, answer: PartnerAnswer, grounds: Grounds) -> tuple[Removed, ...]:
+    """Return what the view will lack, by making it: what is recorded with the decision is what the partner will be told."""
     _, missing = grounds.schemas.cut(message.family, message.event, answer.allowed)
-    return reasons(missing, answer.groups, profile)
+    recorded = reasons(missing, answer.groups, profile)
+    return minimise(message, answer.allowed, profile, grounds.schemas, removed=recorded).removed
