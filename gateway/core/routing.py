@@ -159,12 +159,12 @@ def _by_name(message: Message, directory: Directory, found: _Found, *, sender: P
         role = Role(entry.get("role", Role.NAMED))
         if "partner" in entry:
             _named(message, sender, directory.find(entry["partner"]), role=role, found=found)
-        elif entry.get("country") == home:
+            continue
+        country = Country(entry["country"])
+        if country == home:
             found.refusals.append(Refusal(partner=None, country=home, roles=(role,), reason=Reason.NO_PARTNER, because=("R-RTE-03",)))
-        elif "country" in entry:
-            country = Country(entry["country"])
-            if not any(r.country == country and role in r.roles for r in found.refusals):
-                _by_country(message, directory, found, wanted={country: (role,)})
+        elif not any(r.country == country and role in r.roles for r in found.refusals):
+            _by_country(message, directory, found, wanted={country: (role,)})
 
 
 def _named(message: Message, sender: Profile, profile: Profile | None, *, role: Role, found: _Found) -> None:

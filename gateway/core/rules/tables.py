@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 EVERYWHERE: Final = "*"  # our own numbers, and those of no jurisdiction
@@ -77,6 +78,14 @@ class RuleTables:
 
     rows: tuple[RuleRow, ...]
     digest: str = ""
+    _by_rule: dict[tuple[str, str], list[RuleRow]] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _places: set[str] = field(init=False, repr=False, compare=False, default_factory=set)
+
+    def __post_init__(self) -> None:
+        """Index the rows: every message asks for a dozen of them."""
+        for row in self.rows:
+            self._by_rule.setdefault((row.rule, row.item), []).append(row)
+            self._places.add(row.jurisdiction)
 
     def row(self, rule: str, jurisdiction: str, on: date, *, item: str = "") -> Picked | None:
         """Return the row of a rule that holds in a jurisdiction on a day, or None where no law of ours speaks.
@@ -84,17 +93,19 @@ class RuleTables:
         Of several: more specific jurisdiction, statute over guidance over seed, verified over not, later first day, stricter (R-TIM-03).
         """
         line = ladder(jurisdiction)
-        fits = [r for r in self.rows if r.rule == rule and r.item == item and r.jurisdiction in line and r.in_force(on)]
+        fits = [r for r in self._by_rule.get((rule, item), ()) if r.jurisdiction in line and r.in_force(on)]
         if not fits:
             return None
-        fits.sort(key=lambda r: _strength(r, line), reverse=True)
+        if len(fits) > 1:
+            fits.sort(key=lambda r: _strength(r, line), reverse=True)
         return Picked(fits[0], tuple(fits[1:]))
 
     def speaks_for(self, jurisdiction: str) -> bool:
         """Say whether any row is of exactly this jurisdiction."""
-        return any(r.jurisdiction == jurisdiction for r in self.rows)
+        return jurisdiction in self._places
 
 
+@lru_cache(maxsize=1024)  # there are fewer jurisdictions with partners than that
 def ladder(jurisdiction: str) -> tuple[str, ...]:
     """Return a jurisdiction and those it lies in, most specific first: GB-ENG, GB-EAW, GB, everywhere."""
     steps = [jurisdiction]

@@ -63,10 +63,11 @@ def lead_time_of_travel(travel: Travel, ctx: RuleContext) -> LeadTime | None:
     if picked is None:
         return None
     elapsed = window.earliest - travel.notified_at
-    days = days_before(start, start.date, notified=travel.notified_at, reference=ctx.reference)
+    counts_days = picked.row.unit is Unit.DAYS
+    days = days_before(start, start.date, notified=travel.notified_at, reference=ctx.reference) if counts_days else 0
     return LeadTime(
         required=_duration(picked.row.unit, timedelta(**{picked.row.unit.value: picked.row.quantity})),
-        given=_duration(picked.row.unit, timedelta(days=days) if picked.row.unit is Unit.DAYS else elapsed),
+        given=_duration(picked.row.unit, timedelta(days=days) if counts_days else elapsed),
         late=_late(picked.row, days, elapsed), row=picked.row.id, picked=picked,
         hours=elapsed / timedelta(hours=1), date_only=window.date_only,
     )  # fmt: skip
@@ -76,12 +77,10 @@ def window_of(stop: Stop, reference: Reference) -> Window | None:
     """Return when a stop can be, in the zone of its airport, else all zones of its country (R-TIM-01); None without a date."""
     if stop.date is None:
         return None
-    first = datetime.combine(stop.date, stop.time or time.min)
-    last = datetime.combine(stop.date, stop.time or LAST_SECOND)
-    zones = zones_of(stop, reference)
-    earliest = min(reference.zone_offsets.instants(zone, first)[0] for zone in zones)
-    latest = max(reference.zone_offsets.instants(zone, last)[-1] for zone in zones)
-    return Window(earliest, latest, stop.time is None)
+    offsets, zones = reference.zone_offsets, zones_of(stop, reference)
+    first = [offsets.instants(zone, datetime.combine(stop.date, stop.time or time.min)) for zone in zones]
+    last = first if stop.time is not None else [offsets.instants(zone, datetime.combine(stop.date, LAST_SECOND)) for zone in zones]
+    return Window(min(found[0] for found in first), max(found[-1] for found in last), stop.time is None)
 
 
 def zones_of(stop: Stop, reference: Reference) -> tuple[str, ...]:

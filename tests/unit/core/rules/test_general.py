@@ -56,6 +56,12 @@ def test_a_valid_message_has_no_problem():
             ],
             id="decision-in-words",
         ),
+        pytest.param(
+            "/body/person/description",
+            {"marks": LONG},
+            [("R-GEN-10", "warning", "/body/person/description/marks"), ("R-GEN-11", "warning", "/body/person/description/marks")],
+            id="marks-in-words",
+        ),
         pytest.param("/handling/environment", "PRODUCTION", [("R-GEN-16", "error", "/handling/environment")], id="another-environment"),
         pytest.param("/subject/ref", ..., [("R-GEN-20", "error", "/subject/ref")], id="nobody-meant"),
         pytest.param("/subject/is_minor", "YES", [("R-GEN-20", "error", "/subject/is_minor")], id="an-adult-called-minor"),
