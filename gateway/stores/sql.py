@@ -18,7 +18,7 @@ from gateway.core.delivery import State
 from gateway.core.facts import Answered
 from gateway.core.message import Signed
 from gateway.stores import statements as s
-from gateway.stores.types import EPOCH, MICROSECOND, packed
+from gateway.stores.types import EPOCH, MICROSECOND
 
 Line = tuple[PartnerId, SubjectKey]
 
@@ -92,13 +92,13 @@ class SqlUnitOfWork:
         if not first:
             return set()
         when = _micros(at)
-        rows = await self._rows(s.claim(), lines=packed([[iss, jti, signed.digest, when] for (iss, jti), signed in sorted(first.items())]))
+        rows = await self._rows(s.claim(), lines=[[iss, jti, signed.digest, when] for (iss, jti), signed in sorted(first.items())])
         return {Ref(row.iss, row.jti) for row in rows}
 
     async def earlier(self, refs: Sequence[Ref]) -> dict[Ref, Earlier]:
         """Return what was accepted before. Raises `InvariantError` for a claim that was committed without its receipt."""
         found: dict[Ref, Earlier] = {}
-        for row in await self._rows(s.earlier(), lines=packed(_pairs(refs))) if refs else ():
+        for row in await self._rows(s.earlier(), lines=_pairs(refs)) if refs else ():
             if row.receipt is None:
                 raise InvariantError(row.iss, row.jti, "claimed without a receipt")
             ref = Ref(row.iss, row.jti)
@@ -114,7 +114,7 @@ class SqlUnitOfWork:
         """Insert missing subjects and lock all. One whose key was destroyed (erased) gets the new key given."""
         if not keys:
             return {}
-        await self._run(s.insert_subjects(), lines=packed(_singles(keys)))
+        await self._run(s.insert_subjects(), lines=_singles(keys))
         seqs, wrapped = await self._lock(sorted(keys))
         missing = [key for key in seqs if key not in wrapped]
         new = [{"key": key, "epoch": keys[key].epoch, "wrapped": keys[key].wrapped} for key in missing]
@@ -128,7 +128,7 @@ class SqlUnitOfWork:
 
     async def _lock(self, keys: Sequence[SubjectKey]) -> tuple[dict[SubjectKey, int], dict[SubjectKey, WrappedKey]]:
         """Lock, then read the keys: in one statement they would come from the snapshot before the wait."""
-        wanted = packed(_singles(keys))
+        wanted = _singles(keys)
         seqs = {row.key: row.seq for row in await self._rows(s.lock_subjects(), lines=wanted)}
         wrapped = {row.key: WrappedKey(row.epoch, row.wrapped) for row in await self._rows(s.subject_keys(), lines=wanted)}
         return seqs, wrapped
@@ -136,11 +136,11 @@ class SqlUnitOfWork:
     async def set_seq(self, seqs: Mapping[SubjectKey, int]) -> None:
         """Store the last `seq` given out for locked subjects."""
         if seqs:
-            await self._run(s.set_seq(), lines=packed(sorted(seqs.items())))
+            await self._run(s.set_seq(), lines=sorted(seqs.items()))
 
     async def answered(self, jtis: Sequence[Jti]) -> dict[Jti, Answered]:
         """Return the legs with these `jti`, with what their originals say."""
-        rows = await self._rows(s.answered(), lines=packed(_singles(jtis))) if jtis else ()
+        rows = await self._rows(s.answered(), lines=_singles(jtis)) if jtis else ()
         return {
             row.jti: Answered(row.leg_id, row.jti, row.partner, Ref(row.iss, row.of_jti), row.family, row.txn, row.subject, row.state)
             for row in rows
@@ -155,7 +155,7 @@ class SqlUnitOfWork:
     async def add_legs(self, rows: Sequence[LegRow]) -> None:
         """Insert legs, and the rows that their partners are locked by."""
         if rows:
-            await self._run(s.insert_partners(), lines=packed(_singles({row.partner for row in rows})))
+            await self._run(s.insert_partners(), lines=_singles({row.partner for row in rows}))
         await self._many(s.insert_legs(), [_values(row, LEG_FIELDS, **_of(row.message)) for row in rows])
 
     async def add_refusals(self, rows: Sequence[RefusalRow]) -> None:
@@ -167,21 +167,21 @@ class SqlUnitOfWork:
     async def lift(self, lines: Mapping[Line, Lane]) -> None:
         """Raise the open legs of each (partner, subject) to at least that lane."""
         if lines:
-            await self._run(s.lift(), lines=packed([[*line, lane.rank] for line, lane in lines.items()]))
+            await self._run(s.lift(), lines=[[*line, lane.rank] for line, lane in lines.items()])
 
     async def give_turns(self, lines: Sequence[Line]) -> list[LegId]:
         """Make ready the planned head of each (partner, subject) that has nothing open before it."""
-        rows = await self._rows(s.give_turns(), lines=packed(sorted(set(lines)))) if lines else ()
+        rows = await self._rows(s.give_turns(), lines=sorted(set(lines))) if lines else ()
         return sorted(row.leg_id for row in rows)
 
     async def previous_sent(self, lines: Sequence[Line]) -> dict[Line, Jti]:
         """Return the `jti` last sent to each partner on each subject."""
-        rows = await self._rows(s.previous_sent(), lines=packed(lines)) if lines else ()
+        rows = await self._rows(s.previous_sent(), lines=lines) if lines else ()
         return {(row.partner, row.subject): row.jti for row in rows if row.jti is not None}
 
     async def undelivered_before(self, legs: Sequence[LegId]) -> set[LegId]:
         """Return those legs that have a held or dead leg of a smaller `seq` on the same (partner, subject)."""
-        return {row.leg_id for row in await self._rows(s.undelivered_before(), lines=packed(_singles(legs)))} if legs else set()
+        return {row.leg_id for row in await self._rows(s.undelivered_before(), lines=_singles(legs))} if legs else set()
 
     # --- seal
 
@@ -193,7 +193,7 @@ class SqlUnitOfWork:
     async def lock_partner(self, partner: PartnerId, now: datetime) -> int:
         """Lock the partner's row and return how many of its legs are sending, or claimed by a lease that lasts."""
         if not await self._rows(s.lock_partner(), of_partner=partner):
-            await self._run(s.insert_partners(), lines=packed([[partner]]))
+            await self._run(s.insert_partners(), lines=[[partner]])
             await self._rows(s.lock_partner(), of_partner=partner)
         [[count]] = await self._rows(s.under_way(), of_partner=partner, now=now)
         return int(count)
@@ -212,7 +212,7 @@ class SqlUnitOfWork:
         """Save claimed legs where the row is still as claimed. `lane` stays the row's: it may have been lifted meanwhile."""
         if not legs:
             return set()
-        claimed = packed([[leg.leg_id, leg.attempt, leg.signed_digest] for leg in legs])
+        claimed = [[leg.leg_id, leg.attempt, leg.signed_digest] for leg in legs]
         mine = {row.leg_id for row in await self._rows(s.lock_as_claimed(), lines=claimed, until=claimed_until)}
         await self._many(s.save_leg(s.STARTED), [_changes(leg, s.STARTED) for leg in legs if leg.leg_id in mine])
         return mine
@@ -221,17 +221,17 @@ class SqlUnitOfWork:
 
     async def lines_of(self, leg_ids: Sequence[LegId]) -> dict[LegId, Line]:
         """Return the (partner, subject) of legs."""
-        rows = await self._rows(s.lines_of(), lines=packed(_singles(leg_ids))) if leg_ids else ()
+        rows = await self._rows(s.lines_of(), lines=_singles(leg_ids)) if leg_ids else ()
         return {row.leg_id: (row.partner, row.subject) for row in rows}
 
     async def legs(self, leg_ids: Sequence[LegId]) -> dict[LegId, LegRow]:
         """Read legs, locked for update where this unit of work writes."""
-        rows = await self._rows(s.legs(locked=self._writes), lines=packed(_singles(leg_ids))) if leg_ids else ()
+        rows = await self._rows(s.legs(locked=self._writes), lines=_singles(leg_ids)) if leg_ids else ()
         return {row.leg_id: _leg(row) for row in rows}
 
     async def legs_by_jti(self, partner: PartnerId, jtis: Sequence[Jti]) -> dict[Jti, LegRow]:
         """Read one partner's legs by their tokens' ids."""
-        rows = await self._rows(s.legs_by_jti(), of_partner=partner, lines=packed(_singles(jtis))) if jtis else ()
+        rows = await self._rows(s.legs_by_jti(), of_partner=partner, lines=_singles(jtis)) if jtis else ()
         return {row.jti: _leg(row) for row in rows}
 
     async def legs_of(self, message: Ref) -> list[LegRow]:
@@ -253,12 +253,12 @@ class SqlUnitOfWork:
 
     async def messages(self, refs: Sequence[Ref]) -> dict[Ref, MessageRow]:
         """Read messages; one whose key is destroyed is not found."""
-        rows = await self._rows(s.messages(), lines=packed(_pairs(refs))) if refs else ()
+        rows = await self._rows(s.messages(), lines=_pairs(refs)) if refs else ()
         return {(message := _message(row)).ref: message for row in rows}
 
     async def subject_keys(self, keys: Sequence[SubjectKey]) -> dict[SubjectKey, SubjectRow]:
         """Read subjects without a lock; one whose key is destroyed is not found."""
-        rows = await self._rows(s.subjects(), lines=packed(_singles(keys))) if keys else ()
+        rows = await self._rows(s.subjects(), lines=_singles(keys)) if keys else ()
         return {row.key: SubjectRow(key=row.key, seq=row.seq, epoch=row.epoch, wrapped=row.wrapped) for row in rows}
 
     async def counts(self) -> dict[tuple[PartnerId, State], int]:
@@ -270,7 +270,7 @@ class SqlUnitOfWork:
     async def remember_requests(self, ids: Sequence[tuple[PartnerId, Jti, datetime]]) -> set[tuple[PartnerId, Jti]]:
         """Note request tokens' ids until their `exp`; return those that were new."""
         rows = [[iss, jti, _micros(exp)] for iss, jti, exp in sorted(ids)]
-        return {(row.iss, row.jti) for row in await self._rows(s.remember_requests(), lines=packed(rows))} if rows else set()
+        return {(row.iss, row.jti) for row in await self._rows(s.remember_requests(), lines=rows)} if rows else set()
 
     async def forget_requests(self, now: datetime) -> None:
         """Delete request ids whose `exp` is past."""
@@ -298,14 +298,14 @@ class SqlUnitOfWork:
 
     async def log_nodes(self, coords: Sequence[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
         """Return hashes of complete subtrees by (level, index)."""
-        rows = await self._rows(s.log_nodes(), lines=packed(coords)) if coords else ()
+        rows = await self._rows(s.log_nodes(), lines=coords) if coords else ()
         return {(row.level, row.idx): row.hash for row in rows}
 
     async def integrate(self, leaves: Sequence[tuple[int, int, bytes, bytes]], nodes: Sequence[tuple[int, int, bytes]]) -> None:
         """Move staged entries into the log. Raises `InvariantError` if an index is taken or an entry is not staged any more."""
         into_leaves, into_nodes = s.insert_leaves()
         await self._many(into_leaves, [{"idx": idx, "entry": entry, "leaf_hash": digest} for _, idx, entry, digest in leaves])
-        if leaves and await self._run(s.unstage(), lines=packed([[staged_id] for staged_id, *_ in leaves])) != len(leaves):
+        if leaves and await self._run(s.unstage(), lines=[[staged_id] for staged_id, *_ in leaves]) != len(leaves):
             raise InvariantError("evidence", "another sequencer has integrated a staged entry")
         await self._many(into_nodes, [{"level": level, "idx": idx, "hash": digest} for level, idx, digest in nodes])
 

@@ -1,4 +1,4 @@
-"""Every statement, by name. Built once; values are bound when it runs; many rows come as one JSON parameter.
+"""Every statement, by name. Built once; values are bound when it runs; many rows come as one parameter.
 
 Order of locks, kept by every transaction, so that none waits in a circle: claims, then subjects, then partners' rows, then legs;
 within each in key order. A statement that must lock before it writes does so in a CTE sorted by key. SQLite has one writer and
@@ -29,6 +29,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    true,
     union_all,
     update,
 )
@@ -198,7 +199,7 @@ def lift() -> Update:
     behind = (
         select(leg.c.leg_id, rank.label("lane"))
         .join(wanted, and_(leg.c.partner == at(wanted, 0), leg.c.subject == at(wanted, 1)))
-        .where(leg.c.state.in_(OPEN), leg.c.lane < rank)
+        .where(leg.c.state.in_(OPEN))
         .order_by(leg.c.leg_id)
         .with_for_update(of=leg)
         .cte("behind")
@@ -252,17 +253,21 @@ def _claimable() -> ColumnElement[bool]:
 
 @cache
 def due_partners() -> Select[Any]:
-    """Read which (partner, lane) have claimable legs: one look into the index for each pair, however long the backlog."""
+    """Read which (partner, lane) have claimable legs: one step into `ix_leg_due` for each pair, however long the backlog.
+
+    A scalar subquery and no EXISTS, which PostgreSQL would turn into a join over all that is due.
+    """
     lanes = union_all(*(select(literal(lane, LaneRank).label("lane")) for lane in LANES)).subquery("lanes")
     line = t.partner_line
-    due = exists().where(
-        leg.c.partner == line.c.partner,
-        leg.c.lane == lanes.c.lane,
-        leg.c.due_at <= NOW,
-        _claimable(),
-        leg.c.leg_id == _head(leg.c.partner, leg.c.subject),
+    oldest = (
+        select(leg.c.leg_id)
+        .where(leg.c.partner == line.c.partner, leg.c.lane == lanes.c.lane, leg.c.due_at <= NOW)
+        .where(_claimable(), leg.c.leg_id == _head(leg.c.partner, leg.c.subject))
+        .order_by(leg.c.due_at, leg.c.seq)
+        .limit(literal(1, literal_execute=True))
+        .scalar_subquery()
     )
-    return select(line.c.partner, lanes.c.lane).select_from(line.join(lanes, literal(1) == 1)).where(due)
+    return select(line.c.partner, lanes.c.lane).select_from(line.join(lanes, true())).where(oldest.is_not(None))
 
 
 @cache
@@ -274,8 +279,8 @@ def lock_partner() -> Select[Any]:
 @cache
 def under_way() -> Select[Any]:
     """Count a partner's legs that are sending, or claimed by a worker whose lease lasts."""
-    claimed = and_(_is(State.READY), leg.c.lease_until > NOW)
-    return select(func.count()).select_from(leg).where(leg.c.partner == PARTNER, or_(_is(State.SENDING), claimed))
+    leased = and_(leg.c.partner == PARTNER, leg.c.state.in_(_states("claimed", t.CLAIMED_STATES)), leg.c.lease_until.is_not(None))
+    return select(func.count()).select_from(leg).where(leased, or_(_is(State.SENDING), leg.c.lease_until > NOW))
 
 
 @cache
@@ -356,7 +361,7 @@ def lines_of() -> Select[Any]:
 def legs_by_jti() -> Select[Any]:
     """Read one partner's legs by their tokens' ids."""
     jtis = lines()
-    return select(leg).where(leg.c.partner == PARTNER, leg.c.jti.in_(select(at(jtis, 0))))
+    return select(leg).join(jtis, leg.c.jti == at(jtis, 0)).where(leg.c.partner == PARTNER)
 
 
 @cache

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, ForeignKey, ForeignKeyConstraint, Index, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, ForeignKey, ForeignKeyConstraint, Index, Integer, LargeBinary, MetaData, Table, Text, and_
 
 from gateway.core.delivery import OPEN, State
 from gateway.stores.types import BIG_ID, LaneRank, Moment, Packed, StateName
@@ -17,6 +17,7 @@ from gateway.stores.types import BIG_ID, LaneRank, Moment, Packed, StateName
 SCHEMA_VERSION: Final = 1  # of this code; the database stores its own and the oldest code version it supports
 
 OPEN_STATES: Final = sorted(OPEN)
+CLAIMED_STATES: Final = sorted((State.READY, State.SENDING))  # by a worker, while it has a lease
 ASIDE_STATES: Final = sorted((State.HELD, State.DEAD))  # out of the line: what follows is marked `prior_undelivered`
 EXPIRING_STATES: Final = sorted((State.PLANNED, State.READY, State.HELD, State.AVAILABLE, State.DEAD))
 
@@ -127,11 +128,13 @@ def _where(name: str, *columns: str, only: object) -> Index:
 
 Index("uq_leg_jti", leg.c.jti, unique=True)
 Index("ix_leg_message", leg.c.message_iss, leg.c.message_jti)
-Index("ix_leg_due", leg.c.partner, leg.c.state, leg.c.lane, leg.c.due_at, leg.c.seq)
+Index("ix_leg_retained", leg.c.delete_by, leg.c.partner, leg.c.state)  # also all that counting legs has to read
+_where("ix_leg_due", "partner", "lane", "due_at", "seq", only=leg.c.state == State.READY)
 _where("ix_leg_open", "partner", "subject", "seq", "leg_id", only=leg.c.state.in_(OPEN_STATES))
 _where("ix_leg_aside", "partner", "subject", "seq", only=leg.c.state.in_(ASIDE_STATES))
 _where("ix_leg_sent", "partner", "subject", "sent_at", "seq", only=leg.c.sent_at.is_not(None))
 _where("ix_leg_offered", "partner", "lease_until", "seq", only=leg.c.state == State.AVAILABLE)
+_where("ix_leg_claimed", "partner", "lease_until", only=and_(leg.c.state.in_(CLAIMED_STATES), leg.c.lease_until.is_not(None)))
 _where("ix_leg_sending", "lease_until", only=leg.c.state == State.SENDING)
 _where("ix_leg_expiring", "expires_at", only=leg.c.state.in_(EXPIRING_STATES))
 _where("ix_leg_receipt_due", "receipt_due_at", only=leg.c.state == State.DELIVERED)

@@ -1,12 +1,13 @@
-"""Column types that compare alike on both databases, and rows handed over as one JSON parameter."""
+"""Column types that compare alike on both databases, and rows handed over as one parameter."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import BigInteger, ColumnElement, Dialect, Integer, SmallInteger, Text, TypeDecorator, bindparam, cast, func
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, Dialect, Integer, SmallInteger, Text, TypeDecorator, bindparam, cast, func
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
@@ -92,7 +93,24 @@ class Packed(TypeDecorator[Any]):
 
 
 # Many rows as one parameter: the statement's text never changes, so both SQLAlchemy and the database keep it prepared,
-# and no batch meets the limit on parameters.
+# and no batch meets the limit on parameters. PostgreSQL gets an array, whose length its planner can see.
+
+
+class Lines(TypeDecorator[Sequence[Sequence[Any]]]):
+    """Rows of texts and numbers."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Return the type of the parameter."""
+        return dialect.type_descriptor(ARRAY(Text()) if dialect.name == "postgresql" else Text())
+
+    def process_bind_param(self, value: Sequence[Sequence[Any]] | None, dialect: Dialect) -> Any:
+        """Return the rows as the database takes them."""
+        if dialect.name == "postgresql":
+            return [msgspec.json.encode(row).decode() for row in value or ()]
+        return msgspec.json.encode(value or ()).decode()
 
 
 class json_lines(GenericFunction[Any]):  # noqa: N801 -- named like the SQL functions it stands for
@@ -117,7 +135,7 @@ def _lines_sqlite(element: json_lines, compiler: SQLCompiler, **kw: Any) -> str:
 
 @compiles(json_lines, "postgresql")
 def _lines_postgres(element: json_lines, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"jsonb_array_elements(CAST({compiler.process(element.clauses, **kw)} AS JSONB))"
+    return f"(SELECT value FROM unnest(CAST({compiler.process(element.clauses, **kw)} AS JSONB[])) AS line (value))"  # noqa: S608 -- a bound parameter
 
 
 @compiles(json_at, "sqlite")
@@ -133,16 +151,11 @@ def _at_postgres(element: json_at, compiler: SQLCompiler, **kw: Any) -> str:
 
 
 def lines(name: str = "lines") -> TableValuedAlias:
-    """Return the rows of the JSON parameter `name` as a table."""
-    return func.json_lines(bindparam(name, type_=Text)).table_valued("value").alias(name)
+    """Return the rows of the parameter `name` as a table."""
+    return func.json_lines(bindparam(name, type_=Lines)).table_valued("value").alias(name)
 
 
 def at(table: TableValuedAlias, position: int, type_: TypeEngine[Any] | type[TypeEngine[Any]] | None = None) -> ColumnElement[Any]:
     """Return what stands at `position` of a row of `lines`."""
     member = func.json_at(table.c.value, bindparam(None, position, Integer, literal_execute=True))
     return member if type_ is None else cast(member, type_)
-
-
-def packed(rows: Any) -> str:
-    """Return rows as the JSON parameter of `lines`."""
-    return msgspec.json.encode(rows).decode()

@@ -178,7 +178,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("leg_id", name="pk_leg"),
     )
     _partial("ix_leg_aside", ["partner", "subject", "seq"], "state IN ('dead', 'held')")
-    op.create_index("ix_leg_due", "leg", ["partner", "state", "lane", "due_at", "seq"])
+    _partial("ix_leg_claimed", ["partner", "lease_until"], "state IN ('ready', 'sending') AND lease_until IS NOT NULL")
+    _partial("ix_leg_due", ["partner", "lane", "due_at", "seq"], "state = 'ready'")
+    op.create_index("ix_leg_retained", "leg", ["delete_by", "partner", "state"])
     _partial("ix_leg_expiring", ["expires_at"], "state IN ('available', 'dead', 'held', 'planned', 'ready')")
     op.create_index("ix_leg_message", "leg", ["message_iss", "message_jti"])
     _partial("ix_leg_offered", ["partner", "lease_until", "seq"], "state = 'available'")

@@ -1,0 +1,53 @@
+"""`gateway db` says in words what it found, and its exit code says whether that is good."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from gateway.cli.db import app
+
+
+def run(*arguments: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, list(arguments))
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_a_new_database_is_migrated_and_then_fits(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/gateway.db"
+    assert run("migrate", "--url", url) == (0, "the database has schema version 1\n", "")
+    assert run("check", "--url", url) == (0, "the database answers and fits this program (schema version 1)\n", "")
+    assert run("migrate", "--url", url)[0] == 0
+
+
+def test_a_database_that_does_not_fit_is_exit_code_1_and_says_what_to_do(tmp_path: Path) -> None:
+    sqlite3.connect(tmp_path / "empty.db").close()
+    code, out, err = run("check", "--url", f"sqlite:///{tmp_path}/empty.db")
+    assert (code, out) == (1, "")
+    assert "run `gateway db migrate`" in err
+
+
+def test_a_write_lock_of_a_running_gateway_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"sqlite:///{tmp_path}/gateway.db"
+    run("migrate", "--url", url)
+    with closing(sqlite3.connect(tmp_path / "gateway.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        code, _, err = run("migrate", "--url", url)
+    assert code == 1
+    assert "write lock" in err
+
+
+def test_the_address_comes_from_the_environment_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_DATABASE_URL", f"sqlite:///{tmp_path}/gateway.db")
+    assert run("migrate")[0] == 0
+
+
+@pytest.mark.parametrize("url", ["gateway.db", "mysql://host/x"])
+def test_another_address_is_refused_with_what_would_be_right(url: str) -> None:
+    code, _, err = run("migrate", "--url", url)
+    assert code == 1
+    assert "sqlite:///PATH or postgresql://" in err
