@@ -281,6 +281,9 @@ def a_date_without_time_is_said(trip: Trip) -> Iterator[Problem]:
 @travel_rule("R-TIM-03", effect="N", source="own")
 def losing_rows_are_named(trip: Trip) -> Iterator[Problem]:
     """Of dated rows in conflict the more specific jurisdiction holds, then the source, verified, later, stricter; the losers are named."""
-    if trip.lead is not None and trip.lead.picked.losers:
-        losers = ", ".join(row.id for row in trip.lead.picked.losers)
+    if trip.lead is None:
+        return
+    picked = trip.lead.picked
+    losers = ", ".join(row.id for row in picked.losers if (row.quantity, row.unit) != (picked.row.quantity, picked.row.unit))
+    if losers:
         yield broken("R-TIM-03", NOTIFIED, f"judged by {trip.lead.row}, not by {losers}", severity=Severity.NOTE)
