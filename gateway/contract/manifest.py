@@ -108,6 +108,8 @@ class Manifest:
             if name not in settings:
                 if field.required:
                     yield f"{name}: is missing"
+            elif settings[name] is None and field.default is None and not field.required:
+                continue  # left out, as `validate` fills it in: what it returned is valid again
             elif (fault := field.fault(settings[name])) is not None:
                 yield f"{name}: {fault}"
 

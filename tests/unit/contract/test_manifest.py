@@ -89,6 +89,13 @@ def test_defaults_fill_in_what_settings_leave_out():
     assert manifest().validate({"loft": "Tromsø"}) == {"loft": "Tromsø", "birds": 2, "whistle": None, "stops": (), "night": False}
 
 
+def test_what_was_validated_is_valid_again():
+    once = manifest().validate({"loft": "x"})
+    assert manifest().validate(once) == once
+    with pytest.raises(SettingsError, match="loft"):
+        manifest().validate({**once, "loft": None})
+
+
 @pytest.mark.parametrize(("settings", "faults"), [
     pytest.param({}, ["loft: is missing"], id="missing"),
     pytest.param({"loft": ""}, ["loft: must be of type string"], id="empty"),
