@@ -7,7 +7,7 @@ import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +19,7 @@ from gateway.api import admin, app, commands, public
 from gateway.api.edge import Bounds, Edge, PublicInfo
 from gateway.app import topics
 from gateway.app.channels import Events, Outcomes, Submissions
+from gateway.app.configured import digests_of, record, record_waivers
 from gateway.app.courier import Courier
 from gateway.app.inbox import Inbox
 from gateway.app.intake import Intake
@@ -28,6 +29,7 @@ from gateway.app.query import Query
 from gateway.app.requests import Requests
 from gateway.app.safe import Safe
 from gateway.app.seal import INBOX, Seal, Sealer
+from gateway.app.sequence import BATCH_COUNT_MAX as SEQUENCE_COUNT_MAX
 from gateway.app.sequence import Evidence, Sequencer
 from gateway.app.settle import Settle, Timers
 from gateway.app.supervise import Loop, Supervisor, every, until_stopped
@@ -36,6 +38,7 @@ from gateway.buses.kafka import KafkaAccess, KafkaBus
 from gateway.buses.memory import MemoryBus
 from gateway.buses.requests import BusDesk, RequestServer
 from gateway.contract import loading
+from gateway.contract.errors import InvariantError
 from gateway.contract.loading import Adapter
 from gateway.contract.manifest import Kind
 from gateway.contract.transports import Transport
@@ -82,7 +85,6 @@ class Gateway:
     holder: Holder | None = None
     store: Store | None = None
     bus: Bus | None = None
-    nudge: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop`, then drain."""
@@ -220,7 +222,7 @@ async def _inner(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry, me
         "seal": every(SEAL_SECONDS, seal.run_once),
         "settle": Outcomes(bus, settle, telemetry).run,
         "timers": every(TIMER_SECONDS, timers.run_once),
-        "sequence": every(SEQUENCE_SECONDS, sequencer.run_once),
+        "sequence": every(SEQUENCE_SECONDS, _sequence(sequencer, telemetry)),
         "events": every(EVENTS_SECONDS, Events(store, bus, source=settings.uri_base).run_once),
         "forget": every(FORGET_SECONDS, _forget(store, clock)),
         "metrics": every(METRICS_SECONDS, _measure(query, requests, metrics)),
@@ -230,8 +232,14 @@ async def _inner(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry, me
         registers = [partner for partner, profile in loaded.partners.profiles.items() if profile.kafka_channel]
         built.loops |= {"requests": until_stopped(server.run), "channels": Submissions(bus, intake, registers).run}
 
+    await record(store, {}, digests_of(loaded.world), at=clock.now())
+    await record_waivers(store, settings.waivers, environment=settings.environment.value, at=clock.now())
+
     async def reload() -> None:
-        holder.current = load(settings, keys_from.private(), keys_from).world
+        """Read everything again, all or nothing; what changed is evidence before it is in force."""
+        world = load(settings, keys_from.private(), keys_from).world
+        await record(store, digests_of(holder.current), digests_of(world), at=clock.now())
+        holder.current = world
 
     if settings.admin_listener.socket is not None:
         await stack.enter_async_context(_command_socket(settings.admin_listener.socket, {"reload": reload}))
@@ -249,6 +257,19 @@ def _store_url(settings: Settings) -> str:
     if settings.store.password_file is not None:
         url = url.replace("@", f":{settings.store.password_file.read_text(encoding='utf-8').strip()}@", 1)
     return url
+
+
+def _sequence(sequencer: Sequencer, telemetry: Telemetry) -> Callable[[], Awaitable[int]]:
+    """Go on at once only after a full batch: else every few entries would cost a signed checkpoint."""
+
+    async def once() -> int:
+        try:
+            return max(await sequencer.run_once() - SEQUENCE_COUNT_MAX + 1, 0)
+        except InvariantError:  # woken after the lease had ended: nothing was written, and the next run sees what the other did
+            telemetry.event("sequencer-overtaken")
+            return 0
+
+    return once
 
 
 def _forget(store: Store, clock: SystemClock) -> Callable[[], Awaitable[int]]:
@@ -315,6 +336,7 @@ async def _listen(
         answer_seconds=settings.limits.answer_seconds, poll_seconds=settings.limits.poll_seconds, questions_max=settings.limits.waiting_max
     )
     edge = Edge(desk=desk, clock=SystemClock(), telemetry=telemetry, public=_public(settings, keys), readiness=readiness, bounds=bounds)
+    edge.clients = _client_certificates(settings)
     runner = app.runner(app.create(edge))
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
@@ -325,6 +347,13 @@ async def _listen(
     site = web.TCPSite(runner, listener.host, listener.port, ssl_context=tls)
     await site.start()
     built.port = runner.addresses[0][1]
+
+
+def _client_certificates(settings: Settings) -> Mapping[str, PartnerId]:
+    """Return whose a TLS client certificate is, by hex SHA-256, as the profiles say."""
+    reference, schemas = load_lists(settings)
+    partners = load_profiles(settings, load_adapters(), reference=reference, schemas=schemas)
+    return {digest: profile.id for profile in partners.profiles.values() for digest in profile.client_certificates}
 
 
 def _public(settings: Settings, keys: FileKeystore) -> PublicInfo:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from gateway.app.ports import LegRow, MessageRow, RefusalRow
+from gateway.core import tokens
 from gateway.core.delivery import State
 from gateway.core.evidence import entries
 from gateway.core.message import Signed
@@ -25,7 +26,12 @@ def rejected_entry(signed: Signed, problems: Sequence[Problem], at: datetime) ->
     codes = tuple(dict.fromkeys(p.code.value for p in problems))
     rules = tuple(dict.fromkeys(p.rule for p in problems if p.rule is not None))
     return entries.Rejected(
-        at=entries.moment(at), iss=signed.signer, jti=signed.jti, digest=signed.digest, codes=codes, rules=rules
+        at=entries.moment(at),
+        iss=signed.signer,
+        jti=signed.jti if tokens.is_uuid(signed.jti) else None,
+        digest=signed.digest,
+        codes=codes,
+        rules=rules,
     ).encode()
 
 

@@ -148,12 +148,11 @@ class Timers:
         self._store, self._settle, self._clock, self._limit = store, settle, clock, limit
 
     async def run_once(self) -> int:
-        """Settle what is due; return how many legs were looked at."""
+        """Settle what is due; return how many legs moved."""
         now = self._clock.now()
         async with self._store.reading() as work:
             due = await work.due_timers(now, limit=self._limit)
-        await self._settle.run([change for leg in due if (change := _due(leg, now)) is not None])
-        return len(due)
+        return len(await self._settle.run([change for leg in due if (change := _due(leg, now)) is not None]))
 
 
 def _due(leg: LegRow, now: datetime) -> Change | None:

@@ -15,6 +15,7 @@ from gateway.contract.errors import OperatorError
 
 PAUSE_SECONDS: Final = 0.2  # before a failed loop begins again, doubled up to:
 PAUSE_SECONDS_MAX: Final = 5.0
+WELL_SECONDS: Final = 2.0  # a loop that ran so long again is well
 DRAIN_SECONDS_MAX: Final = 20.0  # what is under way at SIGTERM may take so long
 
 Loop = Callable[[asyncio.Event], Awaitable[None]]
@@ -45,17 +46,21 @@ class Supervisor:
                 raise error
 
     async def _keep(self, name: str, loop: Loop) -> None:
-        pause = PAUSE_SECONDS
+        pause, clock = PAUSE_SECONDS, asyncio.get_running_loop()
         while not self.stopping.is_set():
+            well = clock.call_later(WELL_SECONDS, self.failing.discard, name)
+            started = clock.time()
             try:
                 await loop(self.stopping)
             except OperatorError as exc:
                 self.failing.add(name)
                 self._telemetry.event("loop-waits", code=f"{name}:{type(exc).__name__}")
+                pause = PAUSE_SECONDS if clock.time() - started > WELL_SECONDS else min(pause * 2, PAUSE_SECONDS_MAX)
                 await wait(self.stopping, pause)
-                pause = min(pause * 2, PAUSE_SECONDS_MAX)
             else:
                 return
+            finally:
+                well.cancel()
 
 
 def every(seconds: float, once: Callable[[], Awaitable[int]], *, nudge: asyncio.Event | None = None) -> Loop:

@@ -67,6 +67,7 @@ class Profile:
     iat_age_seconds: int = 3 * 86_400  # how old a submission on this channel may be
     suspended: bool = False
     requires_mtls: bool = False
+    client_certificates: frozenset[str] = frozenset()  # hex SHA-256 of its TLS client certificates
     kafka_channel: bool = False  # it submits on `gw.submissions.<id>` and reads `gw.results.<id>`
     version: int = 1
     digest: str = ""  # hex SHA-256 of the profile file, kept with each decision

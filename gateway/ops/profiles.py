@@ -130,6 +130,7 @@ class _Profile(_Table):
     iat_age_seconds: int = Field(default=3 * 86_400, ge=60, le=limits.IAT_AGE_SECONDS_MAX)
     suspended: bool = False
     requires_mtls: bool = False
+    client_certificates: frozenset[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = frozenset()
     kafka_channel: bool = False
     version: int = Field(default=1, ge=1)
 
