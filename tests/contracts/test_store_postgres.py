@@ -11,7 +11,8 @@ import pytest
 from gateway.app.ports import Store, StoreUnavailableError
 from gateway.stores.open import check_schema, migrate, open_store
 from gateway.stores.postgres import PostgresStore
-from gateway.testing.contract_store import Again, StoreContract
+from gateway.testing.contract_store import StoreContract
+from gateway.testing.store_rows import Again
 from tests.services.postgres import PostgresSettings
 from tests.services.processes import free_port
 

@@ -15,7 +15,8 @@ import pytest
 from gateway.app.ports import Store, StoreUnavailableError
 from gateway.stores.open import check_schema, migrate, open_store
 from gateway.stores.sqlite import SqliteStore
-from gateway.testing.contract_store import ANNA, KEY, NOW, Again, StoreContract, ref, signed
+from gateway.testing.contract_store import StoreContract
+from gateway.testing.store_rows import ANNA, KEY, NOW, Again, ref, signed
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from gateway.contract.values import Jti, Lane, LegId, PartnerId, SubjectKey
 from gateway.core.delivery import State
 from gateway.stores.open import migrate
 from gateway.stores.postgres import PostgresStore
-from gateway.testing.contract_store import ANNA, BERT, KEY, NORTH, NOW, SOUTH, UNTIL, leg, message, put, read, ref, signed
+from gateway.testing.store_rows import ANNA, BERT, KEY, NORTH, NOW, SOUTH, UNTIL, leg, message, put, read, ref, signed
 
 pytestmark = pytest.mark.services
 

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.contract.values import Lane
 from gateway.stores import statements as s
 from gateway.stores.sqlite import SqliteStore
-from gateway.testing.contract_store import NOW
+from gateway.testing.store_rows import NOW
 
 LINE, ID, PAIR = [["north", "anna"]], [["x"]], [["x", "y"]]
 PARTNER: dict[str, Any] = {"of_partner": "north", "now": NOW}
