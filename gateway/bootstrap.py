@@ -225,7 +225,7 @@ async def _inner(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry, me
         "sequence": every(SEQUENCE_SECONDS, _sequence(sequencer, telemetry)),
         "events": every(EVENTS_SECONDS, Events(store, bus, source=settings.uri_base).run_once),
         "forget": every(FORGET_SECONDS, _forget(store, clock)),
-        "metrics": every(METRICS_SECONDS, _measure(query, requests, metrics)),
+        "metrics": every(METRICS_SECONDS, _measure(store, requests, metrics, clock)),
     }
     if settings.role is ProcessRole.INNER:
         server = RequestServer(bus, requests.answer_all, clock, telemetry)
@@ -281,9 +281,12 @@ def _forget(store: Store, clock: SystemClock) -> Callable[[], Awaitable[int]]:
     return once
 
 
-def _measure(query: Query, requests: Requests, metrics: Metrics) -> Callable[[], Awaitable[int]]:
+def _measure(store: Store, requests: Requests, metrics: Metrics, clock: SystemClock) -> Callable[[], Awaitable[int]]:
     async def once() -> int:
-        metrics.show_legs(await query.counts())
+        async with store.reading() as work:
+            metrics.show_legs(await work.counts())
+            oldest = await work.oldest_due()
+        metrics.oldest.set(0 if oldest is None else max((clock.now() - oldest).total_seconds(), 0))
         metrics.queue.set(requests.submissions.depth)
         return 0
 

@@ -134,6 +134,7 @@ class Intake:
             outcomes[i] = outcome
         answers = [outcome for outcome in outcomes if outcome is not None]
         self._tell(submissions, judged, answers)
+        self._telemetry.took("intake-batch", (self._clock.now() - now).total_seconds())
         return answers
 
     def _tell(self, submissions: Sequence[Submission], judged: Sequence[Accepted | Rejected], answers: Sequence[Outcome]) -> None:

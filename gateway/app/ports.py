@@ -232,6 +232,9 @@ class UnitOfWork(Protocol):
     async def subject_keys(self, keys: Sequence[SubjectKey]) -> dict[SubjectKey, SubjectRow]:
         """Read subjects without a lock."""
 
+    async def oldest_due(self) -> datetime | None:
+        """Return since when the oldest ready leg is due, for metrics."""
+
     async def counts(self) -> dict[tuple[PartnerId, State], int]:
         """Count legs by partner and state, for metrics and the live table."""
 
@@ -444,3 +447,6 @@ class Telemetry(Protocol):
         seconds: float | None = None,
     ) -> None:
         """Report something that happened: a log line, and a counter where one has that name."""
+
+    def took(self, name: str, seconds: float) -> None:
+        """Report how long something took: a metric, no log line. `name` is one of a fixed few."""

@@ -200,6 +200,7 @@ class Seal:
         batch = await self._sealer.seal(self._store, claimed, now=now, event=Event.PUBLISHED)
         await self._settle.run(batch.stopped)
         await self._start(batch, until)
+        self._telemetry.took("seal-batch", (self._clock.now() - now).total_seconds())
         return len(claimed)
 
     async def _claim(self, now: datetime, until: datetime) -> list[LegRow]:

@@ -49,9 +49,19 @@ def delivery(files: SchemaFiles, family: Family) -> dict[str, Any]:
     added = _resolve({"$ref": DELIVERY}, files, (str(family),))
     view = _optional(whole)
     properties = {**view["properties"], **added["properties"]}
-    properties["subject"] = {**properties["subject"], "required": sorted({*properties["subject"]["required"], "iss"})}
-    required = sorted({*view["required"], *added["required"]})
+    properties["subject"] = _with_issuer(properties["subject"])
+    properties["body"] = _optional(
+        {key: value for key, value in whole["properties"]["body"].items() if key != GROUP}
+    )  # empty, if all is withheld
+    required = sorted({*view["required"], *added["required"], "body"})
     return {**view, "title": f"{whole['title']}, delivery", "properties": properties, "required": required, "examples": []}
+
+
+def _with_issuer(subject: Schema) -> dict[str, Any]:
+    """Ask for the issuer: a register leaves it out, but a delivery must tell the persons of two registers apart."""
+    issuer = subject["properties"]["iss"]["examples"][0]
+    examples = [{"iss": issuer, **example} for example in subject["examples"]]
+    return {**subject, "required": sorted({*subject["required"], "iss"}), "examples": examples}
 
 
 def always_there(node: Schema) -> bool:

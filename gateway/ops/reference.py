@@ -22,6 +22,7 @@ import pycountry
 
 from gateway.contract.errors import OperatorError
 from gateway.contract.values import Family
+from gateway.core.problems import RefusedInputError
 from gateway.core.reference import Airport, CodeList, CodeLists, Entry, Reference, Zone, ZoneTable
 from gateway.core.schema import Schemas
 from gateway.core.schema_source import SchemaFiles
@@ -87,7 +88,7 @@ def _extensions(schemas_dir: Path) -> dict[str, Mapping[str, Any]]:
 def _json(file: Path) -> dict[str, Any]:
     try:
         return parse_object(file.read_bytes())
-    except Exception as exc:
+    except (OSError, RefusedInputError) as exc:
         raise ReferenceFilesError(f"{file}: cannot be read as strict JSON") from exc
 
 

@@ -14,6 +14,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
@@ -178,15 +179,15 @@ class Settings(BaseSettings):
         yield from _of_files(self)
 
 
-def load_settings(file: Path | None) -> Settings:
-    """Return the settings of `file` (None: no file) with the environment over them.
+def load_settings(file: Path | None, *, over: Mapping[str, Any] = MappingProxyType({})) -> Settings:
+    """Return the settings of `file` (None: no file) with the environment over them, and over both what the command line says.
 
     Raises `ConfigurationError` with every fault at once: file and line where the file says it, the variable where the environment does.
     """
     table, lines, faults = _read(file)
     environment, more = _environment()
     faults += more
-    merged = _merge(table, environment)
+    merged = _merge(_merge(table, environment), over)
     settings, wrong = _validated(merged)
     found = [*wrong, *(f for f in settings.problems() if not any(_touches(w.key, f.key) for w in wrong))]
     faults += [_placed(fault, file, lines, environment) for fault in found]

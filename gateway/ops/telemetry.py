@@ -100,4 +100,8 @@ class Telemetry:
         if name == "message-rejected" and code is not None:
             self._metrics.rejected.labels(code).inc()
         if seconds is not None:
-            self._metrics.seconds.labels(name).observe(seconds)
+            self.took(name, seconds)
+
+    def took(self, name: str, seconds: float) -> None:
+        """Report how long something took."""
+        self._metrics.seconds.labels(name).observe(seconds)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, cast, Final
 
 from sqlalchemy import Executable, Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -260,6 +260,11 @@ class SqlUnitOfWork:
         """Read subjects without a lock; one whose key is destroyed is not found."""
         rows = await self._rows(s.subjects(), lines=_singles(keys)) if keys else ()
         return {row.key: SubjectRow(key=row.key, seq=row.seq, epoch=row.epoch, wrapped=row.wrapped) for row in rows}
+
+    async def oldest_due(self) -> datetime | None:
+        """Return since when the oldest ready leg is due."""
+        row = await self._row(s.oldest_due())
+        return None if row is None else cast("datetime | None", row.due_at)
 
     async def counts(self) -> dict[tuple[PartnerId, State], int]:
         """Count legs by partner and state."""

@@ -271,6 +271,21 @@ def due_partners() -> Select[Any]:
 
 
 @cache
+def oldest_due() -> Select[Any]:
+    """Read since when the oldest ready leg is due: one step into `ix_leg_due` for each (partner, lane)."""
+    lanes = union_all(*(select(literal(lane, LaneRank).label("lane")) for lane in LANES)).subquery("lanes")
+    line = t.partner_line
+    due = (
+        select(leg.c.due_at)
+        .where(leg.c.partner == line.c.partner, leg.c.lane == lanes.c.lane, _is(State.READY))
+        .order_by(leg.c.due_at, leg.c.seq)
+        .limit(literal(1, literal_execute=True))
+        .scalar_subquery()
+    )
+    return select(func.min(due).label("due_at")).select_from(line.join(lanes, true()))
+
+
+@cache
 def lock_partner() -> Select[Any]:
     """Lock a partner's row: who claims next counts what this one has claimed."""
     return select(t.partner_line.c.partner).where(t.partner_line.c.partner == PARTNER).with_for_update()
