@@ -150,7 +150,8 @@ def load(settings: Settings, keys: PrivateKeys, store: FileKeystore) -> Loaded:
     )  # fmt: skip
     context = Context(
         gateway=settings.gateway, environment=settings.environment, uri_base=settings.uri_base, keyring=store.trusted(),
-        decryption_keys=keys.decryption_keys, encrypted="required", directory=directory, schemas=schemas, reference=reference, tables=tables,
+        decryption_keys=keys.decryption_keys, encrypted="required", directory=directory, schemas=schemas,
+        reference=reference, tables=tables,
     )  # fmt: skip
     signers = Signers(document=keys.signing_key(Use.DOCUMENT, now), receipt=keys.signing_key(Use.RECEIPT, now))
     contact = {name: value for name, value in settings.contact.model_dump().items() if value}

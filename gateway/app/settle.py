@@ -84,6 +84,7 @@ class Settle:
         if own:
             await locked.save(work)
         for leg in ended:
+            self._telemetry.took(f"leg-{leg.state.value}", (now - leg.created_at).total_seconds())
             self._telemetry.event(
                 f"leg-{leg.state.value}", partner=leg.partner, leg_id=leg.leg_id, jti=leg.jti, code=leg.reason or leg.last_code
             )
