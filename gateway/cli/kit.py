@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import ssl
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -64,7 +64,8 @@ class Kit:
     url: str
     uri_base: str
     ca_file: Path
-    gateway_keys: Keyring
+    gateway_keys: Keyring  # those the root vouches for
+    known: tuple[VerifyKey, ...]  # every key whose signatures can be checked here: the gateway's, the root's, our own
     gateway_encryption: EncryptionKey
     submit_key: SigningKey = field(repr=False)
     request_key: SigningKey = field(repr=False)
@@ -94,11 +95,12 @@ def read_kit(folder: Path, *, now: datetime) -> Kit:
     submit, request, opens = (private.get(use) for use in USES)
     if not isinstance(submit, SigningKey) or not isinstance(request, SigningKey) or not isinstance(opens, DecryptionKey):
         raise _fault(folder / said.keys / "public.json", "a key is missing", f"one each of {', '.join(USES)}")
-    roots = _public(folder / said.root, gateway)
-    keyring = _gateway_keys(folder / said.key_set, roots, now)
+    root = _root(folder / said.root, gateway)
+    keyring = _gateway_keys(folder / said.key_set, root, now)
+    known = tuple(entry for entry in (root, *entries, *keyring.entries) if isinstance(entry, VerifyKey))
     return Kit(
         folder=folder, partner=partner, gateway=gateway, url=said.url, uri_base=said.uri_base, ca_file=folder / said.ca_file,
-        gateway_keys=keyring, gateway_encryption=keyring.encryption_key(gateway, now),
+        gateway_keys=keyring, known=known, gateway_encryption=keyring.encryption_key(gateway, now),
         submit_key=submit, request_key=request, decryption_keys={opens.kid: opens},
     )  # fmt: skip
 
@@ -140,12 +142,16 @@ def _private(path: Path, entry: KeyEntry) -> SigningKey | DecryptionKey:
     return SigningKey(kid=entry.kid, use=entry.use, private=private)
 
 
-def _gateway_keys(path: Path, roots: Iterable[KeyEntry], now: datetime) -> Keyring:
-    pinned = [root for root in roots if isinstance(root, VerifyKey) and root.use is Use.ROOT]
+def _root(path: Path, gateway: PartnerId) -> VerifyKey:
+    pinned = [entry for entry in _public(path, gateway) if isinstance(entry, VerifyKey) and entry.use is Use.ROOT]
     if len(pinned) != 1:
-        raise _fault(path.parent, "must pin exactly one root key", "what `gateway keys export` calls <gateway>.root.json")
+        raise _fault(path, "must pin exactly one root key", "what `gateway keys export` calls <gateway>.root.json")
+    return pinned[0]
+
+
+def _gateway_keys(path: Path, root: VerifyKey, now: datetime) -> Keyring:
     try:
-        return read_keyset(_bytes(path).strip(), pinned[0], now=now).keyring
+        return read_keyset(_bytes(path).strip(), root, now=now).keyring
     except jwks.JwksError as exc:
         raise ConfigurationError(Fault(str(path), 0, "", fault) for fault in exc.faults) from exc
     except RefusedInputError as exc:
