@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 from gateway.app.locked import Locked
 from gateway.app.ports import Dice, LegRow, MessageRow, RefusalRow, UnitOfWork
@@ -11,18 +12,21 @@ from gateway.app.records import accepted_entry
 from gateway.app.rows import message_row, own_payload, read_message, rows_of
 from gateway.app.safe import Safe
 from gateway.app.world import Holder
-from gateway.contract.values import Jti, PartnerId, Role, SubjectKey
+from gateway.contract.values import Jti, Lane, PartnerId, Role, SubjectKey
 from gateway.core import acknowledge
 from gateway.core.acknowledge import Author, LegEnd
 from gateway.core.admission import ACKNOWLEDGEMENT
 from gateway.core.decided import Alert, Candidate
 from gateway.core.decision import decide_for
+from gateway.core.delivery import State
 from gateway.core.facts import NO_FACTS
 from gateway.core.message import Message
 from gateway.core.routing import Routed
 from gateway.core.schema import family_uri
 
 Line = tuple[PartnerId, SubjectKey]
+UNREADABLE: Final = frozenset({"invalid_request", "invalid_key"})  # RFC 8935, section 2.4
+REFUSALS: Final = UNREADABLE | {"invalid_issuer", "invalid_audience", "authentication_failed", "access_denied", "unknown"}
 
 
 class Outgoings:
@@ -35,7 +39,9 @@ class Outgoings:
     async def ends(self, work: UnitOfWork, ended: Sequence[LegRow], locked: Locked, now: datetime) -> list[Line]:
         """Tell each sender that legs of its messages have ended; return the lines that have a new leg."""
         gateway = self._holder.current.context.gateway
-        told = [leg for leg in ended if leg.family != ACKNOWLEDGEMENT and leg.message.iss != gateway]
+        directory = self._holder.current.directory
+        senders = {leg.message.iss for leg in ended if directory.find(leg.message.iss) is not None}  # one without a profile has no channel
+        told = [leg for leg in ended if leg.family != ACKNOWLEDGEMENT and leg.message.iss in senders - {gateway}]
         if not told:
             return []
         originals = await work.messages(sorted({leg.message for leg in told}))
@@ -88,6 +94,9 @@ class Outgoings:
         await work.add_legs(legs)
         await work.add_refusals(refusals)
         await work.stage_evidence(entries)
+        urgent = {(leg.partner, leg.subject): leg.lane for leg in legs if leg.lane is not Lane.ROUTINE}
+        if urgent:
+            await work.lift(urgent)
         return [(leg.partner, leg.subject) for leg in legs]
 
     def _author(self, now: datetime) -> Author:
@@ -102,5 +111,13 @@ def _end(leg: LegRow) -> LegEnd:
         country=leg.country,
         role=leg.roles[0],
         stage=leg.state.value.upper(),
-        reason=leg.reason or leg.last_code,
+        reason=leg.reason or _judged(leg),
     )
+
+
+def _judged(leg: LegRow) -> str | None:
+    """Return in our words why the partner would not have the document: by its transport (dead), or signed (receipted)."""
+    refused = leg.state is State.DEAD or (leg.state is State.RECEIPTED and leg.last_code in REFUSALS)
+    if not refused:
+        return None
+    return "NOT_READABLE" if leg.last_code in UNREADABLE else "OTHER"

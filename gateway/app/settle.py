@@ -27,12 +27,13 @@ from gateway.contract.errors import InvariantError
 from gateway.contract.values import LegId
 from gateway.core.deadlines import exhausted, next_attempt
 from gateway.core.decided import HoldReason
-from gateway.core.delivery import ENDED, OPEN, Event, State, advance, after_report
+from gateway.core.delivery import DONE, ENDED, OPEN, Event, State, advance, after_report
 from gateway.core.profiles import Closes, Delivery
 
 NO_REPORT: Final = "no-report"
-NO_RECEIPT: Final = "no-receipt"
-ATTEMPTS_USED: Final = "attempts-used"
+NO_RECEIPT: Final = "NO_RECEIPT"  # reasons are words of domain.md d.10: the sender reads them
+ATTEMPTS_USED: Final = "ATTEMPTS"
+GONE: Final = Delivery(format="", transport="")  # a partner without a profile any more: its legs still end, by expiry at the latest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,14 +109,14 @@ class Settle:
 
     def _after(self, leg: LegRow, change: Change, now: datetime) -> LegRow | None:
         """Return the leg after one change, None where it stays. Raises `InvariantError` for what cannot be."""
-        delivery = self._delivery(leg)
-        event = change.event
+        delivery, event = self._delivery(leg), change.event
         if event in {Event.FAILED, Event.LEASE_ENDED} and exhausted(leg.failures + 1, delivery):
             event = Event.GAVE_UP
         state = self._state(leg, event, change)
         if state is leg.state and not (state is State.RECEIPTED and leg.proof is None):
             return None
-        leg = replace(leg, state=state, last_code=change.code or leg.last_code, proof=change.proof or leg.proof, lease_until=None)
+        code = change.code if event in DONE else change.code or leg.last_code  # a success is not spoken of in the words of a failure
+        leg = replace(leg, state=state, last_code=code, proof=change.proof or leg.proof, lease_until=None)
         match state:
             case State.READY:
                 due = next_attempt(now, leg.failures + 1, delivery=delivery, jitter=self._dice.jitter(), partner_asked=change.retry_after)
@@ -123,7 +124,7 @@ class Settle:
             case State.HELD:
                 return replace(leg, hold_reason=(change.hold or HoldReason.REVIEW).value, ended_at=None)
             case State.DELIVERED if delivery.closes is Closes.RECEIPTED:
-                return replace(leg, receipt_due_at=now + timedelta(seconds=delivery.receipt_seconds))
+                return replace(leg, receipt_due_at=now + timedelta(seconds=delivery.receipt_seconds), ended_at=None, reason=None)
             case _:
                 reason = change.reason or (ATTEMPTS_USED if event is Event.GAVE_UP and change.event is not Event.GAVE_UP else None)
                 return replace(leg, ended_at=now, receipt_due_at=None, reason=reason)
@@ -135,10 +136,10 @@ class Settle:
         return advance(leg.leg_id, leg.state, event, attempt=leg.attempt)
 
     def _delivery(self, leg: LegRow) -> Delivery:
-        delivery = self._holder.current.directory.by_id(leg.partner).delivery
-        if delivery is None:
-            raise InvariantError(leg.leg_id, "partner takes no deliveries")
-        return delivery
+        profile = self._holder.current.directory.find(leg.partner)
+        if profile is None or profile.delivery is None:
+            return GONE
+        return profile.delivery
 
 
 class Timers:
