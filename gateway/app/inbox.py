@@ -11,20 +11,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from gateway.app.outgoing import REFUSALS
 from gateway.app.ports import Clock, LegRow, Store
 from gateway.app.records import leg_entry
 from gateway.app.seal import INBOX, Sealer
 from gateway.app.settle import Change, Settle
 from gateway.app.world import Holder
-from gateway.contract.values import LANES, Jti, PartnerId
-from gateway.core import limits, strict_json
+from gateway.contract.values import LANES, Jti, LegId, PartnerId
+from gateway.core import limits, strict_json, tokens
 from gateway.core.delivery import Event
 from gateway.core.problems import Code, MalformedError
 from gateway.core.profiles import Delivery
 
-ERRORS = frozenset(  # RFC 8935, section 2.4: whatever else a partner writes is its own words, and is not kept
-    {"invalid_request", "invalid_key", "invalid_issuer", "invalid_audience", "authentication_failed", "access_denied"}
-)
 _MEMBERS = frozenset({"maxEvents", "returnImmediately", "ack", "setErrs"})
 
 
@@ -61,8 +59,8 @@ def _is_error(error: Any) -> bool:
 
 
 def _word(err: str) -> str:
-    """Keep a known code of an error; a description is free text and is never kept."""
-    return err if err in ERRORS else "unknown"
+    """Keep a known code of an error (RFC 8935, section 2.4); whatever else a partner writes is its own words, and is not kept."""
+    return err if err in REFUSALS else "unknown"
 
 
 def _invalid(detail: str, expected: str) -> MalformedError:
@@ -90,12 +88,12 @@ class Inbox:
         batch = await self._sealer.seal(self._store, claimed, now=now, event=Event.OFFERED)
         await self._settle.run(batch.stopped)
         fitting = _fitting(batch.started)
-        await self._start([leg for leg, _ in fitting], until, now)
-        more = len(claimed) == poll.limit or len(fitting) < len(batch.started)
-        return {"sets": {leg.jti: body.decode() for leg, body in fitting}, "moreAvailable": more}
+        saved = await self._start([leg for leg, _ in fitting], until, now)
+        more = len(claimed) == min(poll.limit, delivery.window) or len(fitting) < len(batch.started)
+        return {"sets": {leg.jti: body.decode() for leg, body in fitting if leg.leg_id in saved}, "moreAvailable": more}
 
     async def _answer(self, partner: PartnerId, poll: Poll, proof: str) -> None:
-        said: dict[Jti, str | None] = {**dict.fromkeys(poll.acks), **poll.errors}
+        said = {jti: code for jti, code in {**dict.fromkeys(poll.acks), **poll.errors}.items() if tokens.is_uuid7(jti)}
         if not said:
             return
         async with self._store.reading() as work:
@@ -112,11 +110,13 @@ class Inbox:
                     claimed += await work.claim_legs(partner, lane, now=now, until=until, limit=room)
         return claimed
 
-    async def _start(self, legs: Sequence[LegRow], until: datetime, now: datetime) -> None:
+    async def _start(self, legs: Sequence[LegRow], until: datetime, now: datetime) -> set[LegId]:
+        """Save what is offered; return what is still ours to offer: another content never leaves under the same `jti`."""
         async with self._store.unit_of_work() as work:
             started = [replace(leg, lease_until=until) for leg in legs]
             saved = await work.start_attempts(started, claimed_until=until)
             await work.stage_evidence([leg_entry(leg, now) for leg in started if leg.leg_id in saved and leg.attempt == 1])
+            return saved
 
 
 def _fitting(started: Sequence[tuple[LegRow, bytes]]) -> list[tuple[LegRow, bytes]]:
