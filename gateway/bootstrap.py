@@ -198,7 +198,7 @@ async def _inner(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry, me
     keys_from = keystore(settings)
     keys = keys_from.private()
     loaded = load(settings, keys, keys_from)
-    store = built.store = await stack.enter_async_context(open_store(_store_url(settings), dev=settings.is_dev))
+    store = built.store = await stack.enter_async_context(open_store(settings.store.url.get_secret_value(), password=_store_password(settings), dev=settings.is_dev))
     bus = built.bus
     if bus is None:
         raise AssertionError("bus before inner")
@@ -207,7 +207,7 @@ async def _inner(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry, me
     outgoings = Outgoings(holder, safe, dice)
     settle = Settle(store, holder, outgoings, clock=clock, dice=dice, telemetry=telemetry)
     intake = Intake(store, holder, safe, settle=settle, outgoings=outgoings, clock=clock, dice=dice, telemetry=telemetry)
-    sealer = Sealer(holder, safe)
+    sealer = Sealer(holder, safe, telemetry)
     seal = Seal(store, bus, sealer, settle=settle, holder=holder, clock=clock, telemetry=telemetry)
     inbox = Inbox(store, sealer, settle=settle, holder=holder, clock=clock)
     query = Query(store, holder)
@@ -253,11 +253,9 @@ def _checkpoint_signer(settings: Settings, key: SigningKey) -> CheckpointSigner:
     return CheckpointSigner(settings.id, key.private)
 
 
-def _store_url(settings: Settings) -> str:
-    url = settings.store.url.get_secret_value()
-    if settings.store.password_file is not None:
-        url = url.replace("@", f":{settings.store.password_file.read_text(encoding='utf-8').strip()}@", 1)
-    return url
+def _store_password(settings: Settings) -> str | None:
+    file = settings.store.password_file
+    return None if file is None else file.read_text(encoding="utf-8").strip()
 
 
 def _sequence(sequencer: Sequencer, telemetry: Telemetry) -> Callable[[], Awaitable[int]]:

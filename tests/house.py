@@ -290,7 +290,7 @@ async def _open(
     outgoings = Outgoings(holder, safe, dice)
     settle = Settle(store, holder, outgoings, clock=clock, dice=dice, telemetry=telemetry)
     intake = Intake(store, holder, safe, settle=settle, outgoings=outgoings, clock=clock, dice=dice, telemetry=telemetry)
-    sealer = Sealer(holder, safe)
+    sealer = Sealer(holder, safe, telemetry)
     inbox = Inbox(store, sealer, settle=settle, holder=holder, clock=clock)
     private = keys[GATEWAY].pairs[Use.CHECKPOINT].private
     assert isinstance(private, Ed25519PrivateKey)

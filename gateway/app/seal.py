@@ -23,6 +23,7 @@ from gateway.app.records import leg_entry
 from gateway.app.safe import Safe
 from gateway.app.settle import Change, Settle
 from gateway.app.world import Holder, World
+from gateway.contract.errors import InvariantError, OperatorError
 from gateway.contract.values import Jti, LegId, PartnerId, Ref, Removed, Sealed, SubjectKey
 from gateway.core import limits, tokens
 from gateway.core.decided import HoldReason, Reason
@@ -60,9 +61,9 @@ class Batch:
 class Sealer:
     """Turns claimed legs into sealed bytes. Used for push by `Seal` and for polls by `Inbox`."""
 
-    def __init__(self, holder: Holder, safe: Safe) -> None:
-        """Take the world and the safe."""
-        self._holder, self._safe = holder, safe
+    def __init__(self, holder: Holder, safe: Safe, telemetry: Telemetry) -> None:
+        """Take the world and the safe; `telemetry` hears of what cannot be sealed: a key or an epoch is missing, a row is broken."""
+        self._holder, self._safe, self._telemetry = holder, safe, telemetry
 
     async def seal(self, work_store: Store, legs: Sequence[LegRow], *, now: datetime, event: Event) -> Batch:
         """Seal legs; `event` is what starting them will be: published or offered."""
@@ -85,7 +86,11 @@ class Sealer:
         started: list[tuple[LegRow, bytes]] = []
         stopped: list[Change] = []
         for leg in legs:
-            result = self._seal_one(leg, material, now, event)
+            try:
+                result = self._seal_one(leg, material, now, event)
+            except (OperatorError, InvariantError) as exc:  # it stays leased and goes again later; the others do not wait for it
+                self._telemetry.event("leg-not-sealed", partner=leg.partner, leg_id=leg.leg_id, code=type(exc).__name__)
+                continue
             if isinstance(result, Change):
                 stopped.append(result)
             else:
@@ -142,9 +147,14 @@ class Sealer:
         return tokens.sign(claims, world.signers.document, typ=tokens.EVENT)
 
 
+def _is_pushed(profile: Profile | None) -> bool:
+    """Say whether legs of a partner are pushed; those of one whose profile is gone wait for it, or expire."""
+    return profile is not None and profile.delivery is not None and profile.delivery.transport != INBOX
+
+
 def _delivery(profile: Profile) -> Delivery:
     if profile.delivery is None:
-        raise AssertionError(profile.id)
+        raise InvariantError(profile.id, "takes no deliveries")
     return profile.delivery
 
 
@@ -208,7 +218,7 @@ class Seal:
             due = await work.due_partners(now)
         directory = self._holder.current.directory
         wanted = sorted(
-            ((partner, lane) for partner, lane in due if _delivery(directory.by_id(partner)).transport != INBOX),
+            ((partner, lane) for partner, lane in due if _is_pushed(directory.find(partner))),
             key=lambda pair: (pair[0], -pair[1].rank),
         )
         if not wanted:
