@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -10,9 +11,12 @@ import msgspec
 from gateway.contract.errors import InvariantError
 from gateway.contract.transports import Outcome, Reply
 from gateway.contract.values import LegId, PartnerId, Sealed
+from gateway.core import tokens
 from gateway.core.delivery import Event
 
 CODE_CHARS_MAX: Final = 40
+CODE: Final = re.compile(rf"[A-Za-z0-9_-]{{0,{CODE_CHARS_MAX}}}")  # one word: what is longer or other is somebody's own words
+RETRY_SECONDS_MAX: Final = 7 * 86_400  # no partner may have itself forgotten
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +45,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         after = None if reply.retry_after is None else reply.retry_after.total_seconds()
         return cls(
             leg_id=item.leg_id, partner=item.partner, attempt=item.attempt, outcome=reply.outcome,
-            code=reply.code[:CODE_CHARS_MAX], retry_after_seconds=after,
+            code=reply.code if CODE.fullmatch(reply.code) else "unknown", retry_after_seconds=after,
         )  # fmt: skip
 
 
@@ -77,8 +81,12 @@ def encode_report(report: Report) -> bytes:
 
 
 def decode_report(value: bytes) -> Report:
-    """Read a record's value. Raises `InvariantError`."""
+    """Read a record's value, which an outer zone that was taken over may have written. Raises `InvariantError`."""
     try:
-        return msgspec.msgpack.decode(value, type=Report)
+        report = msgspec.msgpack.decode(value, type=Report)
     except msgspec.MsgspecError as exc:
         raise InvariantError("outcome record") from exc
+    after = report.retry_after_seconds
+    if not tokens.is_uuid(report.leg_id) or not CODE.fullmatch(report.code) or (after is not None and not 0 <= after <= RETRY_SECONDS_MAX):
+        raise InvariantError("outcome record")
+    return report
