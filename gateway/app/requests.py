@@ -8,15 +8,16 @@ from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qsl
 
 from gateway.app.batch import Batcher, QueueFullError
 from gateway.app.inbox import Inbox, read_poll
-from gateway.app.intake import Intake, Outcome, Submission
+from gateway.app.intake import INTERNAL, Intake, Outcome, Submission
 from gateway.app.ports import Answer, Clock, DeskUnavailableError, Question, Store, StoreUnavailableError, Telemetry
 from gateway.app.query import Query, not_found
 from gateway.app.sequence import Evidence
 from gateway.app.world import Holder
+from gateway.contract.errors import InvariantError
 from gateway.contract.values import Jti, PartnerId
 from gateway.core import limits, strict_json, tokens
 from gateway.core.keys import Use
@@ -27,6 +28,7 @@ from gateway.core.tokens import Token
 LINE = "line"  # one of many in a body: the token covers them all, and each is signed itself
 AGAIN = "poll-again"  # the edge asks on for a partner that waits, with the request it asked with before
 SUBMISSIONS = frozenset({"submit", "event", LINE})
+QUERY_CHARS_MAX = 1_000  # a leaf hash and a size are below a hundred
 QUEUE_COUNT_MAX = 2_000  # submissions waiting for a transaction: the next is told to come again
 UNAVAILABLE = Problem(code=Code.UNAVAILABLE, detail="the gateway cannot keep anything right now", expected="the same again, later")
 
@@ -79,9 +81,7 @@ class Requests:
                 return await self._submit(Submission(question.body, partner, None if question.kind == LINE else identity))
             if question.kind == AGAIN:
                 return await self._poll_again(partner, question)
-            if identity is None or not await self.remembered.put(identity):
-                raise UntrustedError("request token missing or used twice")
-            return await self._kinds[question.kind](partner, question)
+            return await self._once(partner, question, identity)
         except RefusedInputError as exc:
             if isinstance(exc, UntrustedError):
                 self._telemetry.event("request-untrusted", code=exc.reason)
@@ -89,6 +89,17 @@ class Requests:
         except (StoreUnavailableError, QueueFullError) as exc:
             self._telemetry.event("request-unavailable", code=type(exc).__name__)
             return problems_answer((UNAVAILABLE,))
+        except InvariantError as exc:  # one question we cannot answer must not take the others of its batch with it
+            self._telemetry.event("request-failed", code=type(exc).__name__)
+            return problems_answer((INTERNAL,))
+
+    async def _once(self, partner: PartnerId, question: Question, identity: RequestIdentity | None) -> Answer:
+        answer = self._kinds.get(question.kind)
+        if answer is None:
+            raise InvariantError("question of an unknown kind")
+        if identity is None or not await self.remembered.put(identity):
+            raise UntrustedError("request token missing or used twice")
+        return await answer(partner, question)
 
     def _who(self, question: Question) -> tuple[PartnerId, RequestIdentity | None]:
         """Return whose request this is. Raises `UntrustedError`.
@@ -188,14 +199,18 @@ def _json(value: Mapping[str, Any]) -> Answer:
 
 
 def _jti(path: str, from_end: int) -> Jti:
-    return Jti(path.rstrip("/").split("/")[-1 - from_end])
+    steps = path.rstrip("/").split("/")
+    if len(steps) <= from_end or not tokens.is_uuid(steps[-1 - from_end]):
+        raise not_found()
+    return Jti(steps[-1 - from_end])
 
 
 def _parameters(query: str, *names: str) -> list[str]:
-    values = parse_qs(query, max_num_fields=8)
-    if sorted(values) != sorted(names) or any(len(v) != 1 for v in values.values()):
+    pairs = parse_qsl(query, keep_blank_values=True) if len(query) <= QUERY_CHARS_MAX else []
+    values = dict(pairs)
+    if sorted(values) != sorted(names) or len(pairs) != len(names):
         raise MalformedError("query parameters missing or not known", code=Code.REQUEST_INVALID, expected=f"once each: {', '.join(names)}")
-    return [values[name][0] for name in names]
+    return [values[name] for name in names]
 
 
 def _count(text: str) -> int:
