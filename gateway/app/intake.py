@@ -26,7 +26,7 @@ from gateway.app.ports import Clock, Dice, Earlier, LegRow, MessageRow, RefusalR
 from gateway.app.safe import Safe
 from gateway.app.settle import Change, Settle
 from gateway.app.world import Holder, World
-from gateway.contract.errors import InvariantError
+from gateway.contract.errors import InvariantError, OperatorError
 from gateway.contract.values import Jti, Lane, PartnerId, Ref, SubjectKey
 from gateway.core import receipts, tokens
 from gateway.core.admission import ACKNOWLEDGEMENT, Accepted, Rejected, admit
@@ -95,6 +95,14 @@ class _Batch:
     lifts: dict[Line, Lane]
     changes: list[Change]
     lines: list[Line]
+
+    async def flush(self, work: UnitOfWork) -> None:
+        """Write the rows gathered so far."""
+        await work.add_messages(self.messages)
+        await work.add_legs(self.legs)
+        await work.add_refusals(self.refusals)
+        for rows_ in (self.messages, self.legs, self.refusals):
+            rows_.clear()
 
 
 class Intake:
@@ -172,7 +180,8 @@ class Intake:
         for i in fresh:
             if _ref(ids[i]) in claimed:
                 first.setdefault(_ref(ids[i]), i)
-        earlier = await work.earlier(sorted({_ref(ids[i]) for i in members if first.get(_ref(ids[i])) != i} - set(first)))
+        others = {_ref(ids[i]) for i in members if tokens.is_uuid7(ids[i].jti)} - set(first)  # no other jti was ever accepted
+        earlier = await work.earlier(sorted(others))
         batch = await self._open_batch(work, {i: fresh[i] for i in first.values()}, answered, world, now)
         for i, member in members.items():
             ref = _ref(ids[i])
@@ -210,7 +219,9 @@ class Intake:
     ) -> Outcome:
         try:
             return await self._accept(work, accepted, answered, batch)
-        except InvariantError as exc:
+        except OperatorError:
+            raise
+        except Exception as exc:  # whatever is wrong with this member, no member can fail another
             raise _PoisonError(index) from exc
 
     async def _accept(self, work: UnitOfWork, accepted: Accepted, answered: Mapping[Jti, Answered], batch: _Batch) -> Outcome:
@@ -241,8 +252,7 @@ class Intake:
         receipt = self._receipt(message, entry, accepted, decision, batch)
         batch.receipts[message.ref] = receipt
         if decision.alerts:
-            await work.add_messages(batch.messages)  # alerts are written after what they are about
-            batch.messages.clear()
+            await batch.flush(work)  # alerts are written after what they are about
             batch.lines += await self._outgoings.alerts(work, message, decision.alerts, subject=subject.key, locked=batch.locked, now=now)
         return Outcome(receipt=receipt)
 
@@ -268,9 +278,7 @@ class Intake:
         return receipts.Head(batch.world.context.gateway, self._dice.uuid7(batch.now), batch.now)
 
     async def _write(self, work: UnitOfWork, batch: _Batch) -> None:
-        await work.add_messages(batch.messages)
-        await work.add_legs(batch.legs)
-        await work.add_refusals(batch.refusals)
+        await batch.flush(work)
         await work.stage_evidence(batch.entries)
         if batch.lifts:
             await work.lift(batch.lifts)
