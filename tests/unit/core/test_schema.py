@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import copy
 import time
-from datetime import date
+from datetime import UTC, date, datetime
+from random import Random
 from typing import Any
 
 import pytest
 
 from gateway.contract.errors import InvariantError
-from gateway.contract.values import Family
-from gateway.core import limits
+from gateway.contract.values import Country, Family, Jti, PartnerId
+from gateway.core import acknowledge, limits
 from gateway.core.groups import GROUPS
+from gateway.core.message import Message
 from gateway.core.problems import Code
 from gateway.core.reference import CodeList, CodeLists, Entry
 from gateway.core.schema import Schemas, family_uri, parse_family_uri
 from gateway.core.schema_source import SchemaError
 from gateway.core.schema_tree import group_tree, imo_number
-from gateway.testing.messages import MISSING, replaced
+from gateway.testing.messages import MISSING, replaced, travel_notice
 from tests.unit.core.schema_samples import ACKNOWLEDGEMENT, DAY, FAMILIES, TRAVEL, WINDOW, files, full, leaves, reference, schemas, shipped
 
 BASE = "https://gateway.example/events"
 VALID = {TRAVEL: shipped(TRAVEL, "valid"), ACKNOWLEDGEMENT: shipped(ACKNOWLEDGEMENT, "valid")}
 SEGMENT = "/body/itinerary/segments/0"
+REF = {"iss": "gb-register", "jti": "019a9d2e-5c00-7000-8000-000000000001"}
 ORDER = {"order": {"id": "T-1", "kind": "SHPO", "jurisdiction": "GB-EAW"}, "scope": "ALL"}
 
 
@@ -237,6 +240,33 @@ def test_a_stage_of_an_acknowledgement_says_what_belongs_to_it(body, at):
     assert {p.pointer for p in problems} == ({at} if at else set())
 
 
+ENDS = [
+    acknowledge.LegEnd(
+        jti=Jti(REF["jti"]), partner=PartnerId("fr-police"), country=Country("FR"), role="DESTINATION", stage="DELIVERED", reason=None
+    ),
+    acknowledge.LegEnd(jti=Jti(REF["jti"]), partner=PartnerId("fr-police"), country=None, role="REPLY", stage="DEAD", reason="ATTEMPTS"),
+    acknowledge.LegEnd(
+        jti=Jti(REF["jti"]), partner=PartnerId("nl-border"), country=Country("NL"), role="TRANSIT", stage="HELD", reason="MINOR"
+    ),
+    None,
+]
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_what_the_gateway_itself_says_fits_the_schema(end):
+    now = datetime(2026, 11, 21, 13, tzinfo=UTC)
+    notice = travel_notice(Random(1), now)
+    original = Message(
+        iss=PartnerId("gb-register"), jti=Jti(notice.jti), digest="", aud=PartnerId("gateway"), iat=now, toe=now, txn=notice.txn,
+        family=TRAVEL, event=notice.event,
+    )  # fmt: skip
+    author = acknowledge.Author(
+        gateway=PartnerId("gateway"), contact={"unit": "Desk", "email": "desk@gateway.example"}, jti=Jti(REF["jti"]), now=now
+    )
+    said = acknowledge.of_leg(original, end, author) if end else acknowledge.of_alert(original, "TRAVEL_RESTRICTION", author)
+    assert check(dict(said.event), ACKNOWLEDGEMENT) == []
+
+
 # --- words ----------------------------------------------------------------------------------------------------------------
 
 
@@ -414,7 +444,6 @@ def test_what_is_outside_the_schema_is_in_no_group_and_goes_to_nobody(event):
 
 # --- deliveries -----------------------------------------------------------------------------------------------------------
 
-REF = {"iss": "gb-register", "jti": "019a9d2e-5c00-7000-8000-000000000001"}
 ADDED = {"original": REF, "prior_undelivered": False, "withheld": [{"group": "risk", "reason": "NO_PERMIT"}]}
 
 
