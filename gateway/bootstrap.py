@@ -198,7 +198,9 @@ async def _inner(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry, me
     keys_from = keystore(settings)
     keys = keys_from.private()
     loaded = load(settings, keys, keys_from)
-    store = built.store = await stack.enter_async_context(open_store(settings.store.url.get_secret_value(), password=_store_password(settings), dev=settings.is_dev))
+    store = built.store = await stack.enter_async_context(
+        open_store(settings.store.url.get_secret_value(), password=_store_password(settings), dev=settings.is_dev)
+    )
     bus = built.bus
     if bus is None:
         raise AssertionError("bus before inner")

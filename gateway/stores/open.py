@@ -7,21 +7,25 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
 from gateway.app.ports import Store, StoreUnavailableError
 from gateway.stores.postgres import PostgresStore
 from gateway.stores.sqlite import SqliteStore
 
 SQLITE: Final = "sqlite:///"  # three strokes and a path, as SQLAlchemy spells it; an absolute one makes four
 POSTGRES: Final = ("postgresql://", "postgres://")
+SPELLED: Final = "postgresql+asyncpg"  # as the settings have it, after SQLAlchemy: with `ssl` for libpq's `sslmode`
 
 
 @asynccontextmanager
-async def open_store(url: str, *, dev: bool = False) -> AsyncIterator[Store]:
+async def open_store(url: str, *, password: str | None = None, dev: bool = False) -> AsyncIterator[Store]:
     """Open a store that is fit to give receipts; SQLite's schema is brought up to date first.
 
     `dev` alone admits a PostgreSQL that may lose commits. Raises `StoreUnavailableError` with what an operator should do.
     """
-    store = _store(url)
+    store = _store(url, password)
     try:
         if isinstance(store, SqliteStore):
             await store.migrate()
@@ -51,9 +55,22 @@ async def check_schema(url: str) -> None:
         await store.close()
 
 
-def _store(url: str) -> SqliteStore | PostgresStore:
+def _store(url: str, password: str | None = None) -> SqliteStore | PostgresStore:
     if url.startswith(SQLITE) and url != SQLITE and ":memory:" not in url:
         return SqliteStore(Path(url.removeprefix(SQLITE)))
-    if url.startswith(POSTGRES):
-        return PostgresStore(url)
+    if url.startswith((*POSTGRES, f"{SPELLED}://")):
+        return PostgresStore(_for_libpq(url, password))
     raise StoreUnavailableError("the address of the database must be sqlite:///PATH or postgresql://USER@HOST/NAME")
+
+
+def _for_libpq(url: str, password: str | None) -> str:
+    """Return an address as asyncpg reads it: without the driver's name, and with the password that is kept apart from it."""
+    if not url.startswith(SPELLED) and password is None:
+        return url
+    try:
+        parsed = make_url(url)
+    except ArgumentError as exc:
+        raise StoreUnavailableError("the address of the database is no URL") from exc
+    query = {"sslmode" if name == "ssl" else name: value for name, value in parsed.query.items()}
+    whole = parsed.set(drivername="postgresql", query=query)
+    return (whole if password is None else whole.set(password=password)).render_as_string(hide_password=False)
