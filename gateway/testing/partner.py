@@ -75,8 +75,13 @@ class Received:
 class PartnerSimulator:
     """A partner's push endpoint. An async context manager; `url` is where it listens."""
 
-    def __init__(self, certificate: Path, *, opener: Opener | None = None, client_ca: Path | None = None, token: str | None = None) -> None:
-        """Take key and chain for TLS, and what opens the documents. `client_ca` asks for mutual TLS, `token` for a bearer token."""
+    def __init__(
+        self, certificate: Path, *, opener: Opener | None = None, client_ca: Path | None = None, token: str | None = None, port: int = 0
+    ) -> None:
+        """Take key and chain for TLS, and what opens the documents. `client_ca` asks for mutual TLS, `token` for a bearer token.
+
+        `port` is the one that the partner's profile names; 0: any free one.
+        """
         self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=client_ca)
         self._tls.load_cert_chain(certificate)
         if client_ca is not None:
@@ -84,7 +89,7 @@ class PartnerSimulator:
         self._opener = opener
         self._token = token
         self._runner: web.AppRunner | None = None
-        self._port = 0
+        self._port = port
         self._arrived = asyncio.Event()
         self._script: deque[Behaviour] = deque()
         self.behaviour = GOOD  # of every request that no `play` covers
