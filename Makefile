@@ -14,7 +14,10 @@ demo: $(READY) ## the main job, with three partner systems and 200 notifications
 
 test: $(READY) ## every test, with a real Kafka and a real PostgreSQL
 	@$(BIN)/python -m tests.services.kafka --fetch
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@status=0; \
+	$(BIN)/python -m pytest -n 2 -m "not services" || status=1; \
+	$(BIN)/python -m pytest -m services || status=1; \
+	exit $$status
 
 check: $(READY) ## what must hold before a commit, in under a minute
 	$(BIN)/ruff check --quiet .

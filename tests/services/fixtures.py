@@ -46,12 +46,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(run, ignore_errors=True)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep tests with the real services in one worker: they share topics with fixed names."""
-    for item in items:
-        if item.get_closest_marker("services"):
-            item.add_marker(pytest.mark.xdist_group("services"))
+@pytest.fixture(autouse=True)
+def _one_at_a_time(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let one test at a time have the real services, whatever the number of workers: they share topics with fixed names."""
+    if request.node.get_closest_marker("services") is None:
+        yield
+        return
+    with _alone(Path(os.environ[RUN]), "services"):
+        yield
 
 
 def not_to_be_had(reason: str) -> NoReturn:
