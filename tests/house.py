@@ -151,6 +151,7 @@ class House:
     partners: dict[PartnerId, Partner]
     checkpoint_key: CheckpointKey
     metrics: Metrics
+    bus: MemoryBus
     tokens_sent: dict[str, bytes] = field(default_factory=dict)
 
     # --- the senders' side
@@ -302,7 +303,7 @@ async def _open(
     made = House(
         clock, dice, store, holder, intake, requests, Seal(store, bus, sealer, settle=settle, holder=holder, clock=clock, telemetry=telemetry),
         settle, inbox, Timers(store, settle, clock=clock), Sequencer(store, signer, clock, holder="house"), evidence, keys, {},
-        signer.key, metrics,
+        signer.key, metrics, bus,
     )  # fmt: skip
     made.partners = {
         p.id: Partner(lambda body, id_=p.id: made.open(id_, body))

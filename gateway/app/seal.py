@@ -37,6 +37,7 @@ from gateway.core.profiles import Delivery, Profile
 from gateway.core.recipients import LeadTime, lead_time_of
 
 INBOX: Final = "inbox"
+CHANNEL: Final = "channel"  # a register's own Kafka topic: ours to write, so no courier is asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,9 +245,17 @@ class Seal:
             saved = await work.start_attempts(legs, claimed_until=until)
             now = self._clock.now()
             await work.stage_evidence([leg_entry(leg, now) for leg in legs if leg.leg_id in saved and leg.attempt == 1])
-        await self._bus.publish([self._record(leg, body, until) for leg, body in batch.started if leg.leg_id in saved])
+        sent = [(leg, body) for leg, body in batch.started if leg.leg_id in saved]
+        await self._bus.publish([self._record(leg, body, until) for leg, body in sent])
+        delivered = [Change(leg_id=leg.leg_id, event=Event.DELIVERED, attempt=leg.attempt) for leg, _ in sent if self._is_channel(leg)]
+        await self._settle.run(delivered)  # the broker's acknowledgement is this transport's yes
+
+    def _is_channel(self, leg: LegRow) -> bool:
+        return _delivery(self._holder.current.directory.by_id(leg.partner)).transport == CHANNEL
 
     def _record(self, leg: LegRow, body: bytes, until: datetime) -> Outgoing:
         delivery = _delivery(self._holder.current.directory.by_id(leg.partner))
+        if delivery.transport == CHANNEL:
+            return Outgoing(topics.results(leg.partner), self._sealer.record_key(leg), body, {"content-type": "application/secevent+jwt"})
         sealed = Sealed(leg_id=leg.leg_id, jti=leg.jti, partner=leg.partner, attempt=leg.attempt, not_after=until, body=body)
         return Outgoing(topics.deliveries(delivery.shard, leg.lane), self._sealer.record_key(leg), codec.encode_sealed(sealed))

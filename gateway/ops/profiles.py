@@ -26,6 +26,8 @@ from gateway.ops.faults import ConfigurationError, Fault, line_of, lines_of
 
 ID: Final = re.compile(r"[a-z0-9-]{2,32}")  # it goes into topic names
 INBOX: Final = "inbox"  # an endpoint of ours, not a transport
+CHANNEL: Final = "channel"  # the partner's own results topic: ours to write, not a transport either
+OWN_WAYS: Final = frozenset({INBOX, CHANNEL})
 SECTORS: Final = {"SUPPORT_NGO": "NGO"}  # by kind; every other kind is statutory (domain.md d.16)
 
 
@@ -254,9 +256,11 @@ def _way(file: _File, adapters: Mapping[str, Manifest]) -> Iterator[Fault]:
 
 
 def _transport_faults(file: _File, delivery: _Delivery, document: Manifest | None, adapters: Mapping[str, Manifest]) -> Iterator[Fault]:
-    if delivery.transport == INBOX:
+    if delivery.transport in OWN_WAYS:
         if file.table.transport:
-            yield file.fault("transport", "an inbox has no transport settings", "no table [transport]")
+            yield file.fault("transport", f"{delivery.transport} has no transport settings", "no table [transport]")
+        if delivery.transport == CHANNEL and not file.table.kafka_channel:
+            yield file.fault("delivery.transport", "there is no channel to write to", "kafka_channel = true, or another transport")
         return
     transport = _adapter(adapters, delivery.transport, Kind.TRANSPORT)
     if transport is None:
@@ -299,7 +303,7 @@ def _profile(file: _File) -> Profile:
 
 def _transport(table: _Profile, adapters: Mapping[str, Manifest]) -> TransportSettings | None:
     delivery = table.delivery
-    if delivery is None or delivery.transport == INBOX:
+    if delivery is None or delivery.transport in OWN_WAYS:
         return None
     settings = adapters[delivery.transport].validate(table.transport)
     return TransportSettings(delivery.transport, settings, delivery.shard, delivery.timeout_seconds)

@@ -96,7 +96,7 @@ def test_a_profile_is_read_with_its_digest_and_its_transport_apart(tmp_path):
         pytest.param('format = "native"', 'format = "fax"', ["fr-police.toml:14: delivery.format: unknown format fax; one of native"], id="format"),
         pytest.param('"https_push"', '"pigeon"', ["fr-police.toml:15: delivery.transport: unknown transport pigeon"], id="transport"),
         pytest.param('"https_push"', '"native"', ["fr-police.toml:15: delivery.transport: unknown transport native"], id="format-as-transport"),
-        pytest.param('"https_push"', '"inbox"', ["fr-police.toml:17: transport: an inbox has no transport settings"], id="inbox-with-settings"),
+        pytest.param('"https_push"', '"inbox"', ["fr-police.toml:17: transport: inbox has no transport settings"], id="inbox-with-settings"),
         pytest.param('url = "https://partner.invalid/events"', "", ["fr-police.toml:17: transport.url: is missing"], id="no-url"),
         pytest.param("[transport]", '[transport]\npassword = "x"', ["fr-police.toml:18: transport.password: is no setting"], id="unknown-setting"),
         pytest.param('format = "native"', 'format = "native"\nencrypt = false', ["fr-police.toml:15: delivery.encrypt: waived without a reason"], id="clear"),
