@@ -1,0 +1,40 @@
+"""Both forms of the gateway, started once; a test that asks for `gw` runs on each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from tests.acceptance.deployment import Deployment, embedded, reset, scaled_out
+from tests.services.fixtures import KafkaSettings
+from tests.services.kafka import wipe
+from tests.services.postgres import PostgresSettings, create_database, drop_database
+
+FORMS = ["embedded", pytest.param("scaled", marks=pytest.mark.services)]
+
+
+@pytest.fixture(scope="session", params=FORMS)
+def deployed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    folder = tmp_path_factory.mktemp(request.param)
+    if request.param == "embedded":
+        with embedded(folder) as one:
+            yield one
+        return
+    kafka: KafkaSettings = request.getfixturevalue("kafka")
+    postgres: PostgresSettings = request.getfixturevalue("postgres")
+    wipe(kafka)
+    database = asyncio.run(create_database(postgres))
+    try:
+        with scaled_out(folder, kafka, postgres, database) as one:
+            yield one
+    finally:
+        asyncio.run(drop_database(postgres, database))
+
+
+@pytest.fixture
+def gw(deployed: Deployment) -> Iterator[Deployment]:
+    """The gateway in one of its forms, with partners that behave well."""
+    yield deployed
+    reset(deployed)
