@@ -6,6 +6,7 @@ Nothing is patched. The partners' side is simulated by a `Transport` with knobs,
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -115,12 +116,15 @@ class Partner(Transport):
         self.received: dict[Jti, Got] = {}
         self.answers: list[Reply | Exception] = []
         self.before: Callable[[], None] = lambda: None
+        self.gate: asyncio.Event | None = None  # a slow partner: answers when this is set
 
     async def _send(self, item: Sealed) -> Reply:
         got = self._open(item.body)
         assert got.jti == item.jti
         self.before()
         self.attempts.append(got)
+        if self.gate is not None:
+            await self.gate.wait()
         answer = Reply(Answered.DELIVERED)
         if self.answers:
             answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
@@ -206,6 +210,28 @@ class House:
                     return
                 await asyncio.sleep(0.002)
 
+    async def run_until(self, true: Callable[[], bool], *, seconds: float = 10) -> None:
+        """Run until something is so, though work remains."""
+        async with asyncio.timeout(seconds):
+            while not true():
+                await self.seal.run_once()
+                await self.timers.run_once()
+                await asyncio.sleep(0.002)
+
+    async def poll(self, who: str, *, ack: Iterable[str] = (), errors: Mapping[str, str] | None = None, **more: Any) -> dict[Jti, Got]:
+        """Poll an inbox as `who` and open what comes."""
+        body = {"ack": list(ack), "setErrs": {jti: {"err": err} for jti, err in (errors or {}).items()}, **more}
+        answer = await self.ask("poll", "/v1/poll", who=who, method="POST", body=json.dumps(body).encode())
+        assert answer.outcome == "ok", answer.body
+        return {Jti(jti): self.open(who, token.encode()) for jti, token in json.loads(answer.body)["sets"].items()}
+
+    async def poll_all(self, who: str) -> list[Got]:
+        """Poll and acknowledge until the inbox is empty; return what came, in order."""
+        taken: list[Got] = []
+        while got := await self.poll(who, ack=[one.jti for one in taken]):
+            taken += got.values()
+        return taken
+
     # --- what is so
 
     async def legs(self, jti: str, *, sender: str = "gb-register") -> dict[PartnerId, LegRow]:
@@ -254,9 +280,15 @@ async def house(
     clock: FakeClock | None = None,
     url: str | None = None,
     keys: Mapping[PartnerId, Keys] | None = None,
+    seed: int = 1,
+    store_of: Callable[[Store], Store] = lambda store: store,
+    bus: MemoryBus | None = None,
 ) -> AsyncIterator[House]:
-    """Open a house. `profiles` replace the shipped ones; `url` and `keys` let a second house stand on the first one's ground."""
-    clock, dice = clock or FakeClock(), SeededDice()
+    """Open a house. `profiles` replace the shipped ones; `url` and `keys` let a second house stand on the first one's ground.
+
+    A second house needs another `seed`, or it makes the ids of the first again. `store_of` may put a store that fails before the real one.
+    """
+    clock, dice = clock or FakeClock(), SeededDice(seed)
     profiles = dict(profiles or SHIPPED)
     keys = dict(keys or {id_: Keys.of(id_, clock, PARTNER_USES) for id_ in profiles} | {GATEWAY: Keys.of(GATEWAY, clock, GATEWAY_USES)})
     directory = Directory(profiles.values())
@@ -278,15 +310,22 @@ async def house(
         origin=ORIGIN,
     )  # fmt: skip
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(open_store(url or f"sqlite:///{folder}/gateway.db", dev=True))
-        yield await _open(stack, store, world, keys=keys, clock=clock, dice=dice)
+        store = store_of(await stack.enter_async_context(open_store(url or f"sqlite:///{folder}/gateway.db", dev=True)))
+        yield await _open(stack, store, world, keys=keys, clock=clock, dice=dice, bus=bus or MemoryBus())
 
 
 async def _open(
-    stack: AsyncExitStack, store: Store, world: World, *, keys: Mapping[PartnerId, Keys], clock: FakeClock, dice: SeededDice
+    stack: AsyncExitStack,
+    store: Store,
+    world: World,
+    *,
+    keys: Mapping[PartnerId, Keys],
+    clock: FakeClock,
+    dice: SeededDice,
+    bus: MemoryBus,
 ) -> House:
     metrics = Metrics()
-    telemetry, bus, holder = Telemetry(metrics), MemoryBus(), Holder(world)
+    telemetry, holder = Telemetry(metrics), Holder(world)
     safe = Safe({"epoch-1": bytes(range(32))}, "epoch-1", bytes(range(32, 64)), dice)
     outgoings = Outgoings(holder, safe, dice)
     settle = Settle(store, holder, outgoings, clock=clock, dice=dice, telemetry=telemetry)
