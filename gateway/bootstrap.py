@@ -6,8 +6,9 @@ import asyncio
 import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -144,8 +145,8 @@ def load(settings: Settings, keys: PrivateKeys, store: FileKeystore) -> Loaded:
         environment=settings.environment, directory=directory, policies=policies, schemas=schemas, reference=reference,
         shows_conditions={id_: made.shows_conditions() for id_, made in formats.items()},
         digests={
-    "policies": policies.digest, "rules": tables.digest, "reference": reference.digest, "schemas": schemas.digest,
-            "gateway": VERSION,
+            "policies": policies.digest, "rules": tables.digest, "reference": reference.digest, "schemas": schemas.digest,
+            "profiles": _digest_of(partners), "gateway": VERSION,
         },
     )  # fmt: skip
     context = Context(
@@ -157,6 +158,11 @@ def load(settings: Settings, keys: PrivateKeys, store: FileKeystore) -> Loaded:
     contact = {name: value for name, value in settings.contact.model_dump().items() if value}
     world = World(context=context, grounds=grounds, signers=signers, formats=formats, contact=contact, origin=settings.origin)
     return Loaded(world, partners, adapters)
+
+
+def _digest_of(partners: Partners) -> str:
+    """Return one digest over all profiles: a decision rests on whom it did not choose, too."""
+    return sha256("".join(f"{id_} {partners.profiles[id_].digest}\n" for id_ in sorted(partners.profiles)).encode()).hexdigest()
 
 
 def kafka_access(settings: Settings) -> KafkaAccess:
@@ -198,9 +204,7 @@ async def _inner(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry, me
     keys_from = keystore(settings)
     keys = keys_from.private()
     loaded = load(settings, keys, keys_from)
-    store = built.store = await stack.enter_async_context(
-        open_store(settings.store.url.get_secret_value(), password=_store_password(settings), dev=settings.is_dev)
-    )
+    store = built.store = await stack.enter_async_context(store_of(settings))
     bus = built.bus
     if bus is None:
         raise AssertionError("bus before inner")
@@ -253,6 +257,11 @@ def _checkpoint_signer(settings: Settings, key: SigningKey) -> CheckpointSigner:
     if not isinstance(key.private, Ed25519PrivateKey):
         raise KeystoreError([f"key {key.kid}: a checkpoint key is Ed25519"])
     return CheckpointSigner(settings.id, key.private)
+
+
+def store_of(settings: Settings) -> AbstractAsyncContextManager[Store]:
+    """Return the store of these settings, to be opened. Raises `StoreUnavailableError` then."""
+    return open_store(settings.store.url.get_secret_value(), password=_store_password(settings), dev=settings.is_dev)
 
 
 def _store_password(settings: Settings) -> str | None:
