@@ -177,7 +177,10 @@ class House:
         return tokens.encrypt(signed, self.keys[GATEWAY].pairs[Use.ENCRYPT].entry)  # type: ignore[arg-type]  # an ENCRYPT entry
 
     async def send(self, event: Mapping[str, Any], *, sender: str = "gb-register", **more: Any) -> Outcome:
-        (outcome,) = await self.intake.accept([Submission(self.token(event, sender=sender, **more), PartnerId(sender))])
+        return await self.send_token(self.token(event, sender=sender, **more), sender=sender)
+
+    async def send_token(self, token: bytes, *, sender: str = "gb-register") -> Outcome:
+        (outcome,) = await self.intake.accept([Submission(token, PartnerId(sender))])
         return outcome
 
     async def submit(self, event: Mapping[str, Any], *, sender: str = "gb-register", **more: Any) -> Jti:

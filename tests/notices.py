@@ -28,7 +28,7 @@ def notice(*to: str, subject: str = "s-000001", seed: int = 1, **overrides: Any)
     """A notice of a journey by air to each country in turn; `overrides` are JSON Pointers with `__` for the strokes."""
     stops = [AIRPORTS["GB"], *(AIRPORTS[country] for country in to or ("FR",))]
     hops = [
-        Hop(start, end, "AIR", "09:30", "11:50", start_day=day, end_day=day)
+        Hop(start, end, "AIR", "08:00", "18:00", start_day=day, end_day=day)
         for day, (start, end) in enumerate(zip(stops, stops[1:], strict=False))
     ]
     pointers = {"/" + name.replace("__", "/"): value for name, value in overrides.items()}
