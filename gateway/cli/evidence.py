@@ -5,6 +5,7 @@ Exit codes of `verify`: 0 good, 2 usage, 3 evidence broken, 4 cannot read.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import os
@@ -16,10 +17,19 @@ from pathlib import Path
 from typing import Annotated, Final, NoReturn
 
 import typer
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from gateway import bootstrap
+from gateway.app.sequence import Evidence
 from gateway.core.evidence import bundle
 from gateway.core.evidence.bundle import Kept, Keys, Leaf, VerifiedLog
+from gateway.core.evidence.checkpoint import CheckpointKey
 from gateway.core.evidence.errors import EvidenceError
+from gateway.core.keyring import Keyring
+from gateway.core.keys import Use, VerifyKey
+from gateway.core.problems import RefusedInputError
+from gateway.ops.settings import Settings, load_settings
 
 BROKEN: Final = 3
 UNREADABLE: Final = 4
@@ -30,11 +40,6 @@ KEYS: Final = "keys.json"
 LINE_BYTES_MAX: Final = 1024 * 1024  # an entry with RECIPIENTS_COUNT_MAX legs is far below
 
 app = typer.Typer(help="The evidence log: check it offline, write it out.", no_args_is_help=True)
-
-
-@app.callback()
-def group() -> None:
-    """Keep `verify` a command of its own, also while it is alone."""
 
 
 @app.command()
@@ -67,6 +72,42 @@ def verify(
     except OSError as exc:
         _stop(UNREADABLE, "cannot read or write", [_reason(exc)])
     _tell(found, trusted, own_keys=keys is None)
+
+
+@app.command()
+def export(
+    directory: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A directory that does not exist yet.")],
+    *,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings file of the gateway: its database is read, its public keys are added.")
+    ] = None,
+) -> None:
+    """Write the log up to its newest checkpoint, to be checked anywhere. The gateway may run meanwhile."""
+    settings = load_settings(config)
+    keys = public_keys(bootstrap.keystore(settings).own(), settings.id)
+    try:
+        size = asyncio.run(_export(settings, keys, directory))
+    except RefusedInputError as exc:
+        _stop(UNREADABLE, "cannot export", [exc.problem.detail])
+    except OSError as exc:
+        _stop(UNREADABLE, "cannot read or write", [_reason(exc)])
+    typer.echo(f"written {directory}: {size} entries, checkpoints and public keys")
+
+
+async def _export(settings: Settings, keys: Keys, directory: Path) -> int:
+    async with bootstrap.store_of(settings) as store:
+        evidence = Evidence(store)
+        found = await evidence.export()
+        await write_bundle(directory, evidence.leaves(found.size), checkpoints=found.checkpoints, keys=keys)
+        return found.size
+
+
+def public_keys(keyring: Keyring, origin: str) -> Keys:
+    """Return those of our public keys that an auditor checks with: of the log `origin`, and of receipts."""
+    known = [entry for entry in keyring.entries if isinstance(entry, VerifyKey)]
+    logs = [CheckpointKey(origin, k.public) for k in known if k.use is Use.CHECKPOINT and isinstance(k.public, Ed25519PublicKey)]
+    receipts = {str(k.kid): k.public for k in known if k.use is Use.RECEIPT and isinstance(k.public, EllipticCurvePublicKey)}
+    return Keys(tuple(logs), receipts)
 
 
 async def write_bundle(directory: Path, leaves: AsyncIterable[Sequence[Leaf]], *, checkpoints: Sequence[str], keys: Keys) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 KINDS: Final[Mapping[str, str]] = {
     "secevent+jwt": "a message (security event token, RFC 8417)",
@@ -59,7 +59,8 @@ _SEVERITIES: Final = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 def problems(found: Sequence[Mapping[str, Any]], title: str) -> Table:
     """Return faults as a table: where, which rule, what is wrong, what would be right."""
-    table = Table("where", "code", "rule", "what", "what would be right", title=title, title_justify="left")
+    where = Column("where", overflow="fold")
+    table = Table(where, "code", "rule", "what", "what would be right", title=title, title_justify="left")
     for each in found:
         colour = _SEVERITIES.get(each.get("severity", "error"), "red")
         where = each.get("pointer", each.get("claim"))
@@ -76,7 +77,7 @@ def problems(found: Sequence[Mapping[str, Any]], title: str) -> Table:
 
 def fields(value: Mapping[str, Any], schema: Mapping[str, Any], title: str) -> Table:
     """Return an event field by field: its JSON Pointer, its title in the schema, its value."""
-    table = Table("field", "title", "value", title=title, title_justify="left")
+    table = Table(Column("field", overflow="fold"), "title", "value", title=title, title_justify="left")
     for pointer, name, leaf in _leaves(value, schema, ""):
         table.add_row(escape(pointer), escape(name), escape(str(leaf)))
     return table

@@ -1,0 +1,5 @@
+"""`python -m gateway.cli`: the same as `gateway`."""
+
+from gateway.cli.main import app
+
+app(prog_name="gateway")
