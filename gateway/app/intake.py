@@ -175,7 +175,10 @@ class Intake:
         outcomes: dict[int, Outcome] = {}
         fresh = {i: m for i, m in members.items() if isinstance(m, Accepted) and not _unmatched(m.message, answered)}
         ids = {i: _signed_of(member) for i, member in members.items()}
-        claimed = await work.claim(sorted({ids[i] for i in fresh}, key=lambda s: (s.signer, s.jti)), now)
+        wanted: dict[Ref, Signed] = {}
+        for i in fresh:
+            wanted.setdefault(_ref(ids[i]), ids[i])  # one id with two contents in one batch: the first is kept, as it is the one decided
+        claimed = await work.claim([wanted[ref] for ref in sorted(wanted)], now)
         first: dict[Ref, int] = {}
         for i in fresh:
             if _ref(ids[i]) in claimed:
@@ -187,7 +190,7 @@ class Intake:
             ref = _ref(ids[i])
             if first.get(ref) == i:
                 outcomes[i] = await self._accept_one(work, i, fresh[i], answered, batch)
-            elif ref in first:  # twice in one batch: the first decides
+            elif first.get(ref, i) < i:  # twice in one batch: the first decides
                 outcomes[i] = _repeat(ids[i], Earlier(ref, ids[first[ref]].digest, batch.receipts[ref]))
             elif ref in earlier:
                 outcomes[i] = _repeat(ids[i], earlier[ref])
