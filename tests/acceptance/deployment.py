@@ -81,12 +81,16 @@ class Deployment:
         """Return a client of a partner: to be opened."""
         return self.kit(partner).client()
 
-    def message(self, journey: journeys.Journey = PARIS, *, jti: str | None = None, claims: Mapping[str, Any] | None = None, **more: Any) -> Sent:
+    def message(
+        self, journey: journeys.Journey = PARIS, *, jti: str | None = None, claims: Mapping[str, Any] | None = None, **more: Any
+    ) -> Sent:
         """Return a travel notice of the register, about a subject of its own. `claims` replace claims, `more` goes to the generator."""
         more = {"subject_ref": f"s-{self.dice.getrandbits(48):012x}"} | more
         sample = messages.travel_notice(self.dice, datetime.now(UTC), journey=journey, **more)
         kit = self.kit()
-        made = sample.claims(iss=REGISTER, aud=self.setup.gateway, uri_base=kit.uri_base) | ({"jti": jti} if jti else {}) | dict(claims or {})
+        made = (
+            sample.claims(iss=REGISTER, aud=self.setup.gateway, uri_base=kit.uri_base) | ({"jti": jti} if jti else {}) | dict(claims or {})
+        )
         jws, sealed = sealed_message(made, kit.submit_key, kit.gateway_encryption)
         return Sent(Jti(made["jti"]), sample.event, jws, sealed)
 
@@ -220,9 +224,7 @@ def _partners(setup: DevSetup) -> Iterator[dict[str, PartnerSimulator]]:
 
 @contextmanager
 def _running(setup: DevSetup, roles: Sequence[ProcessRole]) -> Iterator[dict[ProcessRole, Served]]:
-    served = {
-        role: Served(role.value, setup.settings[role], setup.ports.admin[role], setup.folder / f"{role.value}.log") for role in roles
-    }
+    served = {role: Served(role.value, setup.settings[role], setup.ports.admin[role], setup.folder / f"{role.value}.log") for role in roles}
     try:
         for one in served.values():
             one.start()
