@@ -58,6 +58,7 @@ class Submissions:
     async def run(self, stopping: asyncio.Event) -> None:
         """Accept until `stopping`. A record that is no message is answered by its coordinates and never blocks."""
         if not self._channels:
+            await stopping.wait()  # a loop that returns ends its process
             return
         async with self._bus.subscribe(sorted(self._channels), group=topics.SUBMISSIONS_GROUP) as subscription:
             while not stopping.is_set():

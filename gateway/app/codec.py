@@ -16,6 +16,7 @@ from gateway.core.delivery import Event
 
 CODE_CHARS_MAX: Final = 40
 CODE: Final = re.compile(rf"[A-Za-z0-9_-]{{0,{CODE_CHARS_MAX}}}")  # one word: what is longer or other is somebody's own words
+UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)  # bad UTF-8 and endless nesting have no error of msgspec's own
 RETRY_SECONDS_MAX: Final = 7 * 86_400  # no partner may have itself forgotten
 
 
@@ -70,7 +71,7 @@ def decode_sealed(value: bytes) -> Sealed:
     """Read a record's value. Raises `InvariantError`."""
     try:
         item = msgspec.msgpack.decode(value, type=_Sealed)
-    except msgspec.MsgspecError as exc:
+    except UNREADABLE as exc:
         raise InvariantError("sealed record") from exc
     return Sealed(**{name: getattr(item, name) for name in item.__struct_fields__})
 
@@ -84,7 +85,7 @@ def decode_report(value: bytes) -> Report:
     """Read a record's value, which an outer zone that was taken over may have written. Raises `InvariantError`."""
     try:
         report = msgspec.msgpack.decode(value, type=Report)
-    except msgspec.MsgspecError as exc:
+    except UNREADABLE as exc:
         raise InvariantError("outcome record") from exc
     after = report.retry_after_seconds
     if not tokens.is_uuid(report.leg_id) or not CODE.fullmatch(report.code) or (after is not None and not 0 <= after <= RETRY_SECONDS_MAX):

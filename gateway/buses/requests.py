@@ -16,6 +16,7 @@ from typing import Annotated, Final, NoReturn
 
 import msgspec
 
+from gateway.app.codec import UNREADABLE
 from gateway.app.ports import (
     Answer,
     Bus,
@@ -143,7 +144,7 @@ class BusDesk:
     def _take(self, record: Record) -> None:
         try:
             reply = _replies.decode(record.value)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             self._telemetry.event("reply-malformed")
             return
         waiter = self._waiting.get(reply.id)
@@ -192,7 +193,7 @@ class RequestServer:
         for record in records:
             try:
                 request = _requests.decode(record.value)
-            except msgspec.DecodeError:
+            except UNREADABLE:
                 self._telemetry.event("request-malformed")
                 continue
             if request.deadline <= latest:

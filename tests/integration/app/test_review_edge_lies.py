@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
-from gateway.app.ports import Question
+import msgspec
+import pytest
+
+from gateway.app.channels import Submissions
+from gateway.app.codec import decode_report, decode_sealed
+from gateway.app.ports import Outgoing, Question
+from gateway.app.supervise import Supervisor
+from gateway.app.topics import REQUESTS
+from gateway.buses.memory import MemoryBus
+from gateway.buses.requests import RequestServer
+from gateway.contract.errors import InvariantError
 from gateway.contract.values import PartnerId
 from gateway.core import jose, tokens
 from gateway.core.delivery import State
 from gateway.core.keys import Use
 from gateway.core.request_tokens import HttpRequest, request_claims
+from gateway.testing.clock import FakeClock
 from tests.house import GATEWAY, ORIGIN, ROOT, House, house
 
 BORDER = PartnerId("nl-border")
@@ -37,3 +50,58 @@ async def test_an_edge_cannot_put_other_acknowledgements_under_a_partners_poll(t
         answer = await h.requests.answer(question)
         assert (answer.outcome, answer.code) == ("problem", "untrusted")
         assert (await h.legs(jti))[BORDER].state is State.AVAILABLE
+
+
+DEEP = b"\x91" * 100_000 + b"\xc0"  # an array in an array, and so on
+NOT_TEXT = b"\xa2\xff\xff"
+UNREADABLE = {
+    "text that is no UTF-8": b"\x81" + msgspec.msgpack.encode("leg_id") + NOT_TEXT,
+    "a member nested without end": b"\x81" + msgspec.msgpack.encode("other") + DEEP,
+}
+
+
+@pytest.mark.parametrize("value", UNREADABLE.values(), ids=UNREADABLE)
+@pytest.mark.parametrize("decode", [decode_report, decode_sealed])
+def test_a_record_that_cannot_be_read_is_told_as_one(decode: Callable[[bytes], object], value: bytes) -> None:
+    with pytest.raises(InvariantError):
+        decode(value)
+
+
+class Noted:
+    """Telemetry that remembers."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def event(self, name: str, **_: object) -> None:
+        self.events.append(name)
+
+
+async def nobody(_: object) -> list[object]:
+    raise AssertionError("there is nothing to answer")
+
+
+@pytest.mark.parametrize("value", UNREADABLE.values(), ids=UNREADABLE)
+async def test_a_question_that_cannot_be_read_is_passed_over(value: bytes) -> None:
+    bus, noted = MemoryBus(), Noted()
+    server = asyncio.create_task(RequestServer(bus, nobody, FakeClock(), noted).run())
+    try:
+        async with asyncio.timeout(5):
+            while "request-malformed" not in noted.events:
+                if server.done():
+                    await server
+                await bus.publish([Outgoing(REQUESTS, b"", value)])
+                await asyncio.sleep(0.01)
+        assert not server.done()
+    finally:
+        server.cancel()
+
+
+async def test_an_inner_without_registers_on_the_bus_stays(tmp_path: Path) -> None:
+    stop = asyncio.Event()
+    async with house(tmp_path) as h:
+        running = asyncio.create_task(Supervisor(Noted()).run({"channels": Submissions(h.bus, h.intake, []).run}, stop))
+        await asyncio.wait([running], timeout=0.2)
+        assert not running.done()
+        stop.set()
+        await running
