@@ -36,10 +36,12 @@ from gateway.app.settle import Settle, Timers
 from gateway.app.supervise import Loop, Supervisor, every, until_stopped
 from gateway.app.world import Holder, Signers, World
 from gateway.buses.kafka import KafkaAccess, KafkaBus
+from gateway.buses.kafka_plan import Shape, least, make_plan
+from gateway.buses.kafka_setup import KafkaSetup
 from gateway.buses.memory import MemoryBus
 from gateway.buses.requests import BusDesk, RequestServer
 from gateway.contract import loading
-from gateway.contract.errors import InvariantError
+from gateway.contract.errors import InvariantError, OperatorError
 from gateway.contract.loading import Adapter
 from gateway.contract.manifest import Kind
 from gateway.contract.transports import Transport
@@ -72,6 +74,7 @@ EVENTS_SECONDS: Final = 1.0
 FORGET_SECONDS: Final = 30.0
 METRICS_SECONDS: Final = 5.0
 VERSION: Final = "0.1.0"
+SHARD: Final = "main"  # where nobody is pushed to
 
 
 @dataclass(slots=True)
@@ -126,7 +129,8 @@ def load_profiles(settings: Settings, adapters: Mapping[str, Adapter], *, refere
     """Read the partners' profiles against what schemas and code lists know. Raises `ConfigurationError` with every fault."""
     vocabulary = Vocabulary.of(schemas, reference)
     manifests = {id_: adapter.manifest for id_, adapter in adapters.items()}
-    return load_partners(settings.paths.partners, vocabulary=vocabulary, adapters=manifests)
+    has_channels = settings.bus.kind == "kafka"
+    return load_partners(settings.paths.partners, vocabulary=vocabulary, adapters=manifests, has_channels=has_channels)
 
 
 def load(settings: Settings, keys: PrivateKeys, store: FileKeystore) -> Loaded:
@@ -174,6 +178,20 @@ def kafka_access(settings: Settings) -> KafkaAccess:
     )
 
 
+def kafka_shape(partners: Partners) -> Shape:
+    """Return what the profiles ask of a broker: a channel for each register that has one, topics for each courier's shard."""
+    registers = {id_: profile.iat_age_seconds for id_, profile in partners.profiles.items() if profile.kafka_channel}
+    return Shape(registers=registers, shards=sorted({way.shard for way in partners.transports.values()} or {SHARD}))
+
+
+async def _refuse_unsafe_topics(settings: Settings, partners: Partners) -> None:
+    """Refuse a broker that would lose or keep what it must not (design.md 3.10, 3.12). Raises `TopicsWantingError`."""
+    if settings.role is not ProcessRole.INNER or settings.is_dev:
+        return
+    plan = make_plan(least(kafka_shape(partners), waived=settings.waivers), settings.environment, waived=settings.waivers)
+    await asyncio.to_thread(KafkaSetup(kafka_access(settings)).refuse_wanting, plan)
+
+
 @asynccontextmanager
 async def build(settings: Settings) -> AsyncIterator[Gateway]:
     """Build the gateway of a role: listeners are open, loops not started. Raises `OperatorError`s, each with what to mend."""
@@ -204,6 +222,7 @@ async def _inner(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry, me
     keys_from = keystore(settings)
     keys = keys_from.private()
     loaded = load(settings, keys, keys_from)
+    await _refuse_unsafe_topics(settings, loaded.partners)
     store = built.store = await stack.enter_async_context(store_of(settings))
     bus = built.bus
     if bus is None:
@@ -236,21 +255,51 @@ async def _inner(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry, me
     }
     if settings.role is ProcessRole.INNER:
         server = RequestServer(bus, requests.answer_all, clock, telemetry)
-        registers = [partner for partner, profile in loaded.partners.profiles.items() if profile.kafka_channel]
+        registers = sorted(kafka_shape(loaded.partners).registers)
         built.loops |= {"requests": until_stopped(server.run), "channels": Submissions(bus, intake, registers).run}
 
     await record(store, {}, digests_of(loaded.world), at=clock.now())
     await record_waivers(store, settings.waivers, environment=settings.environment.value, at=clock.now())
 
+    if settings.admin_listener.socket is not None:
+        verbs = {"reload": _reload(settings, keys_from, holder=holder, store=store, before=loaded.partners)}
+        await stack.enter_async_context(_command_socket(settings.admin_listener.socket, verbs))
+    return requests
+
+
+def _reload(
+    settings: Settings, keys_from: FileKeystore, *, holder: Holder, store: Store, before: Partners
+) -> Callable[[], Awaitable[None]]:
+    one_at_a_time = asyncio.Lock()
+
     async def reload() -> None:
         """Read everything again, all or nothing; what changed is evidence before it is in force."""
-        world = load(settings, keys_from.private(), keys_from).world
-        await record(store, digests_of(holder.current), digests_of(world), at=clock.now())
-        holder.current = world
+        async with one_at_a_time:
+            loaded = await asyncio.to_thread(_read_again, settings, keys_from)
+            _refuse_restart(settings, before, loaded.partners)
+            await _refuse_unsafe_topics(settings, loaded.partners)
+            await record(store, digests_of(holder.current), digests_of(loaded.world), at=SystemClock().now())
+            holder.current = loaded.world
 
-    if settings.admin_listener.socket is not None:
-        await stack.enter_async_context(_command_socket(settings.admin_listener.socket, {"reload": reload}))
-    return requests
+    return reload
+
+
+def _read_again(settings: Settings, keys_from: FileKeystore) -> Loaded:
+    try:
+        return load(settings, keys_from.private(), keys_from)
+    except OSError as exc:
+        raise OperatorError(f"{exc.filename}: {exc.strerror}") from exc
+
+
+def _refuse_restart(settings: Settings, before: Partners, after: Partners) -> None:
+    """Refuse what loops and listeners took at their start, for it would be in force by half. Raises `OperatorError`."""
+    faults = [
+        f"{settings.paths.partners}: {what} changed: restart the gateway to put it in force"
+        for what, part in _AT_START.items()
+        if part(before) != part(after) and (settings.role is ProcessRole.EMBEDDED or what == _CHANNELS)
+    ]
+    if faults:
+        raise OperatorError("\n".join(faults))
 
 
 def _checkpoint_signer(settings: Settings, key: SigningKey) -> CheckpointSigner:
@@ -261,10 +310,11 @@ def _checkpoint_signer(settings: Settings, key: SigningKey) -> CheckpointSigner:
 
 def store_of(settings: Settings) -> AbstractAsyncContextManager[Store]:
     """Return the store of these settings, to be opened. Raises `StoreUnavailableError` then."""
-    return open_store(settings.store.url.get_secret_value(), password=_store_password(settings), dev=settings.is_dev)
+    return open_store(settings.store.url.get_secret_value(), password=store_password(settings), dev=settings.is_dev)
 
 
-def _store_password(settings: Settings) -> str | None:
+def store_password(settings: Settings) -> str | None:
+    """Return the password of the database, where it is kept in a file."""
     file = settings.store.password_file
     return None if file is None else file.read_text(encoding="utf-8").strip()
 
@@ -366,14 +416,36 @@ def _client_certificates(settings: Settings) -> Mapping[str, PartnerId]:
     """Return whose a TLS client certificate is, by hex SHA-256, as the profiles say."""
     reference, schemas = load_lists(settings)
     partners = load_profiles(settings, load_adapters(), reference=reference, schemas=schemas)
+    return _certificates_of(partners)
+
+
+def _certificates_of(partners: Partners) -> Mapping[str, PartnerId]:
     return {digest: profile.id for profile in partners.profiles.values() for digest in profile.client_certificates}
 
 
+_CHANNELS: Final = "whose Kafka channels there are"
+_AT_START: Final[Mapping[str, Callable[[Partners], object]]] = {
+    _CHANNELS: lambda partners: kafka_shape(partners).registers.keys(),
+    "how partners are pushed to": lambda partners: dict(partners.transports),
+    "whose client certificates there are": _certificates_of,
+}
+
+
 def _public(settings: Settings, keys: FileKeystore) -> PublicInfo:
-    root = Path(gateway.__file__).parents[1]
     schemas = {str(path.relative_to(settings.paths.schemas)): path.read_bytes() for path in sorted(settings.paths.schemas.rglob("*.json"))}
-    problems = public.problem_pages((root / "docs" / "problems.md").read_text(encoding="utf-8"))
+    problems = public.problem_pages(problems_page())
     return PublicInfo(jwks=_jwks(keys.own()), key_set=keys.key_set(), schemas=schemas, problems=problems, openapi=public.openapi())
+
+
+def problems_page() -> str:
+    """Return docs/problems.md, which lies beside the package and not in it. Raises `OperatorError` where it was not installed with it."""
+    page = Path(gateway.__file__).parents[1] / "docs" / "problems.md"
+    try:
+        return page.read_text(encoding="utf-8")
+    except OSError as exc:
+        raise OperatorError(
+            f"{page}: cannot be read: {exc.strerror}; run from a checkout, or an image that has it beside the package"
+        ) from exc
 
 
 def _jwks(keyring: Keyring) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
@@ -12,6 +12,7 @@ from gateway.app import topics
 from gateway.contract.errors import OperatorError
 from gateway.contract.values import LANES, Environment, PartnerId
 from gateway.core.limits import RECORD_BYTES_MAX
+from gateway.ops.settings import IN_SYNC_REPLICAS
 
 HOUR_MS: Final = 3_600_000
 CARRIED_MS_MAX: Final = 24 * HOUR_MS  # P11: what only passes through is gone after a day
@@ -23,7 +24,7 @@ RECORD_WITH_HEADERS_BYTES: Final = RECORD_BYTES_MAX + 16 * 1024
 
 NAME: Final = re.compile("[a-z0-9-]{2,32}")  # of a partner or shard: a dot would let one name reach into another
 
-WAIVER: Final = "kafka-in-sync-replicas"  # names the one check that may be waived: one broker, no second copy
+WAIVER: Final = IN_SYNC_REPLICAS  # names the one check that may be waived: one broker, no second copy
 
 
 class Operation(StrEnum):
@@ -90,6 +91,12 @@ class Plan:
     def principals(self) -> list[str]:
         """Return who has rules."""
         return sorted({rule.principal for rule in self.rules})
+
+
+def least(shape: Shape, *, waived: frozenset[str] = frozenset()) -> Shape:
+    """Return what a start of inner asks of the broker: the same topics, safe, however many partitions they were given."""
+    in_sync = 1 if WAIVER in waived else REPLICAS_IN_SYNC_MIN
+    return replace(shape, edges=1, partitions=1, replicas=in_sync, in_sync=in_sync)
 
 
 def make_plan(shape: Shape, environment: Environment, *, waived: frozenset[str] = frozenset()) -> Plan:

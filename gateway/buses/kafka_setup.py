@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from confluent_kafka.admin import (
 from gateway.app.ports import BusUnavailableError
 from gateway.buses.kafka import KafkaAccess
 from gateway.buses.kafka_plan import Operation, Plan, Rule, Topic
+from gateway.contract.errors import OperatorError
 
 ANSWER_SECONDS: Final = 10
 SCRAM_ITERATIONS: Final = 8192
@@ -47,6 +48,15 @@ class Wanting:
     def __str__(self) -> str:
         """Say it in one line."""
         return f"{self.what}: wanted {self.wanted}, found {self.found}"
+
+
+class TopicsWantingError(OperatorError):
+    """The broker's topics are not as they must be. Carries everything that is wanting, and what to run."""
+
+    def __init__(self, wanting: Sequence[Wanting]) -> None:
+        """Keep all of it, a line each."""
+        self.faults = (*map(str, wanting), "run `gateway kafka setup --config FILE`: it creates what is missing and says what to change")
+        super().__init__("\n".join(self.faults))
 
 
 class KafkaSetup:
@@ -71,6 +81,11 @@ class KafkaSetup:
             found += _layout_wanting(topic, plan.replicas, present[topic.name])
             found += _config_wanting(topic, configs[topic.name])
         return found
+
+    def refuse_wanting(self, plan: Plan) -> None:
+        """Refuse topics that are not as the plan has them. Raises `TopicsWantingError`, `BusUnavailableError`."""
+        if wanting := self.topics_wanting(plan):
+            raise TopicsWantingError(wanting)
 
     def create_missing(self, plan: Plan) -> list[str]:
         """Create topics and rules that are missing; return what was created. Raises `BusUnavailableError`."""

@@ -97,7 +97,7 @@ class _Receives(_Table):
 class _Delivery(_Table):
     format: str
     transport: str
-    shard: str = Field(default="main", pattern=r"^[a-z0-9-]{1,32}$")
+    shard: str = Field(default="main", pattern=r"^[a-z0-9-]{2,32}$")
     window: int = Field(default=16, ge=1, le=limits.WINDOW_COUNT_MAX)
     timeout_seconds: int = Field(default=10, ge=1, lt=limits.LEASE_SECONDS_MAX)
     visibility_seconds: Seconds = 60
@@ -150,8 +150,10 @@ class _File:
         return Fault(self.path, line_of(self.lines, key), key, what, expected)
 
 
-def load_partners(directory: Path, *, vocabulary: Vocabulary, adapters: Mapping[str, Manifest]) -> Partners:
+def load_partners(directory: Path, *, vocabulary: Vocabulary, adapters: Mapping[str, Manifest], has_channels: bool = True) -> Partners:
     """Return the partners of a folder. `adapters` are the manifests of the formats and transports there are, by id.
+
+    `has_channels`: whether the gateway has a broker, so that a register can have a channel on it.
 
     Raises `ConfigurationError` with every fault of every file.
     """
@@ -167,6 +169,8 @@ def load_partners(directory: Path, *, vocabulary: Vocabulary, adapters: Mapping[
     for file in files:
         faults += _meaning(file, vocabulary, known)
         faults += _way(file, adapters)
+        if file.table.kafka_channel and not has_channels:
+            faults.append(file.fault("kafka_channel", "a channel needs the scaled-out form", "false, or a gateway with Kafka"))
     if not known:
         faults.append(Fault(str(directory), 0, "", "has no profiles", "one file <id>.toml for each partner"))
     if faults:

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from gateway.buses.kafka import KafkaAccess
 from gateway.buses.kafka_plan import WAIVER, Shape, make_plan
 from gateway.buses.kafka_setup import KafkaSetup
-from gateway.cli.devsetup import DevSetup, make_dev_setup
+from gateway.cli.devsetup import DevSetup, make_dev_setup, merged
 from gateway.cli.kit import Kit
 from gateway.contract.values import Environment, Jti, PartnerId
 from gateway.core import receipts
@@ -38,11 +38,12 @@ REGISTER, FRANCE, BORDER, SPAIN = "gb-register", "fr-police", "nl-border", "es-p
 PARIS, BANGKOK = journeys.JOURNEYS[0], journeys.JOURNEYS[1]  # to who is pushed to; past who polls
 QUICK = {"retry_base_seconds": 1, "retry_max_seconds": 2}
 PROFILES: Mapping[str, Mapping[str, Any]] = {
-    REGISTER: {"kafka_channel": True, "delivery": {"visibility_seconds": 3}},
+    REGISTER: {"delivery": {"visibility_seconds": 3}},
     FRANCE: {"delivery": QUICK},
     SPAIN: {"delivery": QUICK},
     BORDER: {"delivery": {"visibility_seconds": 3}},
 }
+WITH_CHANNEL = merged(PROFILES, {REGISTER: {"kafka_channel": True}})  # of the scaled-out form alone
 SCALED = (ProcessRole.INNER, ProcessRole.EDGE, ProcessRole.COURIER)
 PRINCIPALS = {ProcessRole.EDGE: "edge", ProcessRole.INNER: "inner", ProcessRole.COURIER: "courier-main"}
 CHANNEL_SECONDS = 3 * 86_400
@@ -239,7 +240,8 @@ def _running(setup: DevSetup, roles: Sequence[ProcessRole]) -> Iterator[dict[Pro
 @contextmanager
 def embedded(folder: Path, **more: Any) -> Iterator[Deployment]:
     """One process, SQLite, the bus in memory."""
-    setup = make_dev_setup(folder / "made", profile=RunProfile.PRODUCTION, **{"profiles": PROFILES, **more})
+    profiles = {**PROFILES, REGISTER: {**PROFILES[REGISTER], "kafka_channel": False}}  # there is no broker
+    setup = make_dev_setup(folder / "made", profile=RunProfile.PRODUCTION, **{"profiles": profiles, **more})
     with _partners(setup) as pushed, _running(setup, [ProcessRole.EMBEDDED]) as processes:
         yield Deployment("embedded", setup, processes, pushed, database=str(setup.folder / "gateway.db"))
 
@@ -257,7 +259,7 @@ def scaled_out(folder: Path, kafka: KafkaSettings, postgres: PostgresSettings, d
         role: {"waivers": [WAIVER], "bus": _bus(kafka, passwords / f"{PRINCIPALS[role]}.password", PRINCIPALS[role])} for role in SCALED
     }
     settings[ProcessRole.INNER]["store"] = {"password_file": str(secret)}
-    given = {"roles": SCALED, "profile": RunProfile.PRODUCTION, "store_url": url, "profiles": PROFILES, "settings": settings, **more}
+    given = {"roles": SCALED, "profile": RunProfile.PRODUCTION, "store_url": url, "profiles": WITH_CHANNEL, "settings": settings, **more}
     setup = make_dev_setup(folder / "made", **given)
     with _partners(setup) as pushed, _running(setup, SCALED) as processes:
         yield Deployment("scaled", setup, processes, pushed, passwords=passwords, kafka=kafka, database=postgres.database(database))
