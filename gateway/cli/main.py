@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gateway.bootstrap import VERSION
-from gateway.cli import db, evidence, kafka, keys, message, policy, serve
+from gateway.cli import db, evidence, kafka, keys, message, policy, reload, serve
 from gateway.cli.demo.command import demo
 from gateway.cli.errors import Commands
 
@@ -19,6 +19,7 @@ app = typer.Typer(
     help="Validates, signs and routes messages between national registers and their partners abroad.",
 )
 app.command("serve")(serve.serve)
+app.command("reload")(reload.reload)
 app.command("demo")(demo)
 for name, group in {"message": message, "keys": keys, "policy": policy, "evidence": evidence, "db": db, "kafka": kafka}.items():
     app.add_typer(group.app, name=name)

@@ -11,7 +11,7 @@ import json
 import os
 import stat
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
@@ -179,8 +179,11 @@ class Settings(BaseSettings):
         yield from _of_files(self)
 
 
-def load_settings(file: Path | None, *, over: Mapping[str, Any] = MappingProxyType({})) -> Settings:
+def load_settings(file: Path | None, *, over: Mapping[str, Any] = MappingProxyType({}), needs: Collection[str] | None = None) -> Settings:
     """Return the settings of `file` (None: no file) with the environment over them, and over both what the command line says.
+
+    A command that uses a few settings names them in `needs`, so that it runs where the secrets of the others are not. What cannot be read
+    is a fault wherever it stands.
 
     Raises `ConfigurationError` with every fault at once: file and line where the file says it, the variable where the environment does.
     """
@@ -189,7 +192,8 @@ def load_settings(file: Path | None, *, over: Mapping[str, Any] = MappingProxyTy
     faults += more
     merged = _merge(_merge(table, environment), over)
     settings, wrong = _validated(merged)
-    found = [*wrong, *(f for f in settings.problems() if not any(_touches(w.key, f.key) for w in wrong))]
+    problems = [f for f in settings.problems() if needs is None or any(_touches(name, f.key) for name in needs)]
+    found = [*wrong, *(f for f in problems if not any(_touches(w.key, f.key) for w in wrong))]
     faults += [_placed(fault, file, lines, environment) for fault in found]
     if faults:
         raise ConfigurationError(faults)

@@ -37,18 +37,18 @@ async def open_store(url: str, *, password: str | None = None, dev: bool = False
         await store.close()
 
 
-async def migrate(url: str) -> None:
+async def migrate(url: str, *, password: str | None = None) -> None:
     """Bring a database to this code's schema. Raises `StoreUnavailableError`."""
-    store = _store(url)
+    store = _store(url, password)
     try:
         await store.migrate()
     finally:
         await store.close()
 
 
-async def check_schema(url: str) -> None:
+async def check_schema(url: str, *, password: str | None = None) -> None:
     """Say that a database answers and its schema fits this code. Raises `StoreUnavailableError`."""
-    store = _store(url)
+    store = _store(url, password)
     try:
         await store.check()
     finally:
