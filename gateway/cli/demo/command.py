@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import signal
 import tempfile
@@ -240,7 +241,7 @@ async def _stay(out: Console, options: Options, setup: DevSetup) -> None:
     kit, admin = setup.kit_folder("gb-register"), f"http://127.0.0.1:{setup.ports.admin[ProcessRole.EMBEDDED]}"
     example = register.notices(setup.kit("gb-register"), register.COUNT_MIN, options.seed + 1, datetime.now(UTC))[0]
     notice = options.folder / "notice.json"
-    notice.write_bytes(msgspec.json.format(msgspec.json.encode({"family": "travel-notification/1.0", "event": example.event}), indent=2))
+    notice.write_bytes(msgspec.json.format(msgspec.json.encode(example.event), indent=2))
     receipt = next((options.folder / "receipts").glob("*.jwt"))
     out.print("It stays until Ctrl-C. Try, in another terminal:\n")
     for line in (
@@ -255,4 +256,5 @@ async def _stay(out: Console, options: Options, setup: DevSetup) -> None:
         f"curl --unix-socket {setup.folder}/embedded.sock -X POST http://gateway/v1/reload",
     ):
         out.print(f"  {line}", soft_wrap=True, markup=False)
-    await asyncio.Event().wait()
+    with contextlib.suppress(asyncio.CancelledError):  # Ctrl-C is how it ends
+        await asyncio.Event().wait()

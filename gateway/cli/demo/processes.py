@@ -43,8 +43,9 @@ class Processes:
         environment = {key: value for key, value in os.environ.items() if not key.upper().startswith(PREFIX)}
         with (self._logs / f"{name}.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", module, *map(str, arguments), cwd=REPOSITORY, env=environment, stdin=PIPE, stdout=log, stderr=log
-            )
+                sys.executable, "-m", module, *map(str, arguments), cwd=REPOSITORY, env=environment, stdin=PIPE, stdout=log, stderr=log,
+                start_new_session=True,  # Ctrl-C is for us alone: we stop them in order
+            )  # fmt: skip
         self._running[name] = process
         return process
 
