@@ -58,9 +58,11 @@ def print_full(form: str, result: full.Result, floor: dict[str, Any] | None) -> 
     print(f"\n{form}: {count:,} messages all the way, {result['at_once']} at once, at most {WINDOW} legs of a partner under way")
     print(f"  all the way                         {rate:>9,.0f} messages/s {1e3 / rate:>8.3f} ms each")
     print(f"  until the receipt, meanwhile        {count / result['accepted_seconds']:>9,.0f} messages/s")
+    median, p99 = result["receipt_ms"]["median"], result["receipt_ms"]["p99"]
     print(
-        f"  request to receipt                  {result['receipt_ms']['median']:>9,.0f} ms median, {result['receipt_ms']['p99']:,.0f} ms p99"
+        f"  request to receipt                  {median:>9,.0f} ms median, {p99:,.0f} ms p99; {result['turned_away']} came again after 503"
     )
+
     print(f"  processor time of the gateway       {own:>9.3f} ms each")
     for name in result["cpu_seconds"]:
         print(f"    {name:<34}{full.cpu_of(result, [name]):>9.3f}")

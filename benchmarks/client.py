@@ -35,7 +35,7 @@ class Progress:
 
     wanted: int
     receipts: int = 0
-    turned_away: int = 0  # 503: came again later
+    turned_away: int = 0  # with 503, and came again
     acknowledged: int = 0
     waits: list[float] = field(default_factory=list)  # from request to receipt
     said: float = 0.0
