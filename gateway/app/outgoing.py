@@ -12,6 +12,7 @@ from gateway.app.records import accepted_entry
 from gateway.app.rows import message_row, own_payload, read_message, rows_of
 from gateway.app.safe import Safe
 from gateway.app.world import Holder
+from gateway.contract.errors import GatewayError
 from gateway.contract.values import Jti, Lane, PartnerId, Role, SubjectKey
 from gateway.core import acknowledge
 from gateway.core.acknowledge import Author, LegEnd
@@ -36,21 +37,30 @@ class Outgoings:
         """Take what is needed to author, decide and keep a message."""
         self._holder, self._safe, self._dice = holder, safe, dice
 
-    async def ends(self, work: UnitOfWork, ended: Sequence[LegRow], locked: Locked, now: datetime) -> list[Line]:
-        """Tell each sender that legs of its messages have ended; return the lines that have a new leg."""
+    async def ends(
+        self, work: UnitOfWork, ended: Sequence[LegRow], locked: Locked, now: datetime
+    ) -> tuple[list[Line], list[tuple[LegRow, Exception]]]:
+        """Tell each sender that legs of its messages have ended; return the lines that have a new leg, and the legs not told of.
+
+        Of a message that cannot be read any more (its key is destroyed, missing or wrong) nothing can be said; that stops no other leg.
+        """
         gateway = self._holder.current.context.gateway
         directory = self._holder.current.directory
         senders = {leg.message.iss for leg in ended if directory.find(leg.message.iss) is not None}  # one without a profile has no channel
         told = [leg for leg in ended if leg.family != ACKNOWLEDGEMENT and leg.message.iss in senders - {gateway}]
         if not told:
-            return []
+            return [], []
         originals = await work.messages(sorted({leg.message for leg in told}))
         written: list[tuple[Message, PartnerId, SubjectKey]] = []
+        untold: list[tuple[LegRow, Exception]] = []
         for leg in told:
-            row = originals[leg.message]
-            message = acknowledge.of_leg(self.read(row, locked), _end(leg), self._author(now))
-            written.append((message, row.ref.iss, leg.subject))
-        return await self._write(work, written, locked, now)
+            try:
+                original = self.read(originals[leg.message], locked)
+            except (GatewayError, LookupError) as exc:
+                untold.append((leg, exc))
+            else:
+                written.append((acknowledge.of_leg(original, _end(leg), self._author(now)), original.iss, leg.subject))
+        return await self._write(work, written, locked, now), untold
 
     async def alerts(
         self, work: UnitOfWork, original: Message, alerts: Sequence[Alert], *, subject: SubjectKey, locked: Locked, now: datetime

@@ -23,7 +23,7 @@ from gateway.app.records import leg_entry
 from gateway.app.safe import Safe
 from gateway.app.settle import Change, Settle
 from gateway.app.world import Holder, World
-from gateway.contract.errors import InvariantError, OperatorError
+from gateway.contract.errors import InvariantError
 from gateway.contract.values import Jti, LegId, PartnerId, Ref, Removed, Sealed, SubjectKey
 from gateway.core import limits, tokens
 from gateway.core.decided import HoldReason, Reason
@@ -37,6 +37,7 @@ from gateway.core.profiles import Delivery, Profile
 from gateway.core.recipients import LeadTime, lead_time_of
 
 INBOX: Final = "inbox"
+NOT_SEALED: Final = "not-sealed"
 CHANNEL: Final = "channel"  # a register's own Kafka topic: ours to write, so no courier is asked
 
 
@@ -89,9 +90,9 @@ class Sealer:
         for leg in legs:
             try:
                 result = self._seal_one(leg, material, now, event)
-            except (OperatorError, InvariantError) as exc:  # it stays leased and goes again later; the others do not wait for it
+            except Exception as exc:  # noqa: BLE001 -- a key is missing, a row broken, a format fails: the other legs do not wait for it
                 self._telemetry.event("leg-not-sealed", partner=leg.partner, leg_id=leg.leg_id, code=type(exc).__name__)
-                continue
+                result = Change(leg_id=leg.leg_id, event=Event.NOT_SEALED, code=NOT_SEALED)
             if isinstance(result, Change):
                 stopped.append(result)
             else:

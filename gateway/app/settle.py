@@ -25,12 +25,14 @@ from gateway.app.records import leg_entry
 from gateway.app.world import Holder
 from gateway.contract.errors import InvariantError
 from gateway.contract.values import LegId
+from gateway.core import limits
 from gateway.core.deadlines import exhausted, next_attempt
 from gateway.core.decided import HoldReason
 from gateway.core.delivery import DONE, ENDED, OPEN, Event, State, advance, after_report
 from gateway.core.profiles import Closes, Delivery
 
 NO_REPORT: Final = "no-report"
+PAUSE: Final = timedelta(seconds=limits.LEASE_SECONDS_MAX)  # before what could not be sealed is looked at again
 NO_RECEIPT: Final = "NO_RECEIPT"  # reasons are words of domain.md d.10: the sender reads them
 ATTEMPTS_USED: Final = "ATTEMPTS"
 GONE: Final = Delivery(format="", transport="")  # a partner without a profile any more: its legs still end, by expiry at the latest
@@ -80,10 +82,12 @@ class Settle:
         closed = [leg for leg in moved if leg.state not in OPEN and rows[leg.leg_id].state in OPEN | {State.HELD}]
         ended = [leg for leg in moved if leg.ended_at is not None and leg.state is not rows[leg.leg_id].state]
         await work.stage_evidence([leg_entry(leg, now) for leg in moved if leg.state in ENDED | {State.HELD}])
-        opened = await self._outgoings.ends(work, ended, locked, now)
+        opened, untold = await self._outgoings.ends(work, ended, locked, now)
         await work.give_turns([*((leg.partner, leg.subject) for leg in closed), *opened])
         if own:
             await locked.save(work)
+        for leg, why in untold:
+            self._telemetry.event("sender-not-told", partner=leg.partner, leg_id=leg.leg_id, code=type(why).__name__)
         for leg in ended:
             self._telemetry.took(f"leg-{leg.state.value}", (now - leg.created_at).total_seconds())
             self._telemetry.event(
@@ -113,6 +117,8 @@ class Settle:
         if event in {Event.FAILED, Event.LEASE_ENDED} and exhausted(leg.failures + 1, delivery):
             event = Event.GAVE_UP
         state = self._state(leg, event, change)
+        if event is Event.NOT_SEALED:  # no attempt was made: none of those the profile allows is used up
+            return replace(leg, last_code=change.code, lease_until=None, due_at=now + PAUSE)
         if state is leg.state and not (state is State.RECEIPTED and leg.proof is None):
             return None
         code = change.code if event in DONE else change.code or leg.last_code  # a success is not spoken of in the words of a failure

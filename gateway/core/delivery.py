@@ -42,6 +42,7 @@ class Event(StrEnum):
     RECEIPTED = "receipted"
     FAILED = "failed"
     LEASE_ENDED = "lease-ended"
+    NOT_SEALED = "not-sealed"  # nothing could be made to send: later again, so that it does not keep its place before the others
     GAVE_UP = "gave-up"
     REFUSED = "refused"
     CANCELLED = "cancelled"
@@ -58,7 +59,7 @@ UNPUBLISHED_ONLY: Final = frozenset({E.REFUSED})  # published or offered once is
 TRANSITIONS: Final[Mapping[State, Mapping[Event, State]]] = {
     S.PLANNED: {**STOP, **DONE, E.TURN_CAME: S.READY},
     S.HELD: {**STOP, **DONE, E.RELEASED: S.PLANNED},
-    S.READY: {**STOP, **DONE, E.PUBLISHED: S.SENDING, E.OFFERED: S.AVAILABLE, E.GAVE_UP: S.DEAD},
+    S.READY: {**STOP, **DONE, E.PUBLISHED: S.SENDING, E.OFFERED: S.AVAILABLE, E.NOT_SEALED: S.READY, E.GAVE_UP: S.DEAD},
     S.SENDING: {**DONE, E.FAILED: S.READY, E.LEASE_ENDED: S.READY, E.GAVE_UP: S.DEAD},
     S.AVAILABLE: {**DONE, E.HELD: S.HELD, E.CANCELLED: S.CANCELLED, E.EXPIRED: S.EXPIRED, E.GAVE_UP: S.DEAD},
     S.DELIVERED: {**DONE, E.GAVE_UP: S.DEAD},  # the profile wants a receipt, and none came in time

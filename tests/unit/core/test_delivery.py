@@ -28,7 +28,7 @@ TABLE: Final = {
     State.READY: {
         Event.PUBLISHED: State.SENDING, Event.OFFERED: State.AVAILABLE, Event.GAVE_UP: State.DEAD, Event.HELD: State.HELD,
         Event.REFUSED: State.REFUSED, Event.CANCELLED: State.CANCELLED, Event.EXPIRED: State.EXPIRED, Event.DELIVERED: State.DELIVERED,
-        Event.RECEIPTED: State.RECEIPTED,
+        Event.RECEIPTED: State.RECEIPTED, Event.NOT_SEALED: State.READY,
     },
     State.SENDING: {
         Event.FAILED: State.READY, Event.LEASE_ENDED: State.READY, Event.GAVE_UP: State.DEAD, Event.DELIVERED: State.DELIVERED,
