@@ -51,7 +51,7 @@ def setup(  # noqa: PLR0913 -- each is one option of the command line
     shard: Annotated[list[str] | None, typer.Option(help="A courier shard. [default: main]")] = None,
     edges: Annotated[int, typer.Option(min=1, help="Partitions of the replies: at least as many as edges.")] = 12,
     partitions: Annotated[int, typer.Option(min=1, help="Partitions of the other shared topics.")] = 6,
-    replicas: Annotated[int, typer.Option(min=1)] = 3,
+    replicas: Annotated[int, typer.Option(min=1, help="Copies of each topic.")] = 3,
     in_sync: Annotated[int, typer.Option(min=1, help="min.insync.replicas.")] = 2,
     environment: Annotated[Environment | None, typer.Option(help="What the gateway is for. [default: PRODUCTION]")] = None,
     waive: Annotated[list[str] | None, typer.Option(help=f"A check to waive by name outside PRODUCTION: {WAIVER}.")] = None,
