@@ -68,7 +68,7 @@ async def delivered_but_not_reported(h: House) -> None:
 
 
 CRASHES = [
-    pytest.param(claimed, lambda: MemoryBus(), 0, id="between-claim-and-start"),
+    pytest.param(claimed, MemoryBus, 0, id="between-claim-and-start"),
     pytest.param(published_to_nobody, lambda: DyingBus(is_delivery, raises=False), 0, id="between-start-and-publish"),
     pytest.param(broker_gone, lambda: DyingBus(is_delivery, raises=True), 0, id="broker-gone-while-publishing"),
     pytest.param(

@@ -160,4 +160,3 @@ async def test_p8_a_fact_that_could_not_be_read_holds_every_leg(tmp_path: Path) 
         assert isinstance(accepted, Accepted)
         decision = decide(accepted, Facts(unread=("orders",)), grounds=world.grounds, now=now, new_id=lambda: h.dice.uuid7(now))
         assert [(leg.hold, leg.hold_because) for leg in decision.legs] == [(HoldReason.FACT_UNREAD, ("orders",))] * 2
-

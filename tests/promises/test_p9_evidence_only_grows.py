@@ -31,7 +31,9 @@ class Bundle:
         return cls(export.checkpoints, leaves, Keys((h.checkpoint_key,), {pair.entry.kid: pair.private.public_key()}))
 
     def verify(self, *, leaves: list[Leaf] | None = None, kept: tuple[Kept, ...] = ()) -> VerifiedLog:
-        return verify_bundle(self.notes[-1], leaves if leaves is not None else self.leaves, keys=self.keys, earlier=self.notes[:-1], kept=kept)
+        return verify_bundle(
+            self.notes[-1], leaves if leaves is not None else self.leaves, keys=self.keys, earlier=self.notes[:-1], kept=kept
+        )
 
 
 async def live(h: House, count: int = 3) -> list[bytes]:
