@@ -19,6 +19,7 @@ from typing import Annotated, Final, NoReturn
 import typer
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from sqlalchemy.engine import make_url
 
 from gateway import bootstrap
 from gateway.app.sequence import Evidence
@@ -84,6 +85,7 @@ def export(
 ) -> None:
     """Write the log up to its newest checkpoint, to be checked anywhere. The gateway may run meanwhile."""
     settings = load_settings(config)
+    _check_there(settings)
     keys = public_keys(bootstrap.keystore(settings).own(), settings.id)
     try:
         size = asyncio.run(_export(settings, keys, directory))
@@ -92,6 +94,13 @@ def export(
     except OSError as exc:
         _stop(UNREADABLE, "cannot read or write", [_reason(exc)])
     typer.echo(f"written {directory}: {size} entries, checkpoints and public keys")
+
+
+def _check_there(settings: Settings) -> None:
+    """Refuse a SQLite file that is not there: opening it would make one."""
+    url = make_url(settings.store.url.get_secret_value())
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+        _stop(UNREADABLE, "cannot read", [f"{url.database}: there is no database"])
 
 
 async def _export(settings: Settings, keys: Keys, directory: Path) -> int:

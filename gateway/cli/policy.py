@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from gateway.bootstrap import load_adapters
+from gateway.cli.words import REMOVALS
 from gateway.contract.errors import OperatorError
 from gateway.contract.values import Family, Jti, PartnerId, Role
 from gateway.core.directory import Directory
@@ -40,15 +41,6 @@ EXIT_FAULTS: Final = 1
 EXIT_REFUSED: Final = 3
 EXIT_UNREADABLE: Final = 4
 EXIT_HELD: Final = 5
-WORDS: Final = {  # domain.md d.15
-    "NO_PERMIT": "no policy permits it",
-    "POLICY_FORBID": "a policy forbids it",
-    "DOMESTIC_ONLY": "identifiers that never leave their country are taken out",
-    "SPECIAL_CATEGORY": "health without the reason why it must travel",
-    "THIRD_PARTY": "concerns another person, and no policy permits it",
-    "STAFF_SAFETY": "for the authority that visits",
-    "EXTENSION": "no policy names every extension in it",
-}
 
 PoliciesFolder = Annotated[Path, typer.Option("--policies", help="Folder of *.cedar and gateway.cedarschema.")]
 PartnersFolder = Annotated[Path, typer.Option("--partners", help="Folder of partner profiles.")]
@@ -153,7 +145,7 @@ def _groups(message: Message, profile: Profile, answer: PartnerAnswer, ground: _
             table.add_row(group, "[green]shown[/]", "", ", ".join(said.because))
         else:
             shown = "[yellow]in part[/]" if gone.reason == "DOMESTIC_ONLY" else "[red]withheld[/]"
-            table.add_row(group, shown, f"{WORDS.get(gone.reason, '')} ({gone.reason})", ", ".join(gone.because))
+            table.add_row(group, shown, f"{REMOVALS.get(gone.reason, '')} ({gone.reason})", ", ".join(gone.because))
     table.caption = "handling, routing and subject are always shown"
     return table
 

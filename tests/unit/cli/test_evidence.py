@@ -9,8 +9,15 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from gateway import bootstrap
+from gateway.app.sequence import Sequencer
 from gateway.cli import evidence
+from gateway.cli.devsetup import make_dev_setup
 from gateway.core.evidence import bundle
+from gateway.core.evidence.checkpoint import CheckpointSigner
+from gateway.core.keys import Use
+from gateway.ops.settings import ProcessRole, load_settings
+from gateway.ops.system import SystemClock
 from tests.vectors.evidence import KEYS, SIGNER, ReceiptOf, leaves, log, note
 
 LOG = log(40)
@@ -148,3 +155,49 @@ def test_a_bundle_that_could_not_be_finished_leaves_nothing(tmp_path):
     with pytest.raises(ConnectionError):
         asyncio.run(evidence.write_bundle(tmp_path / "bundle", failing(), checkpoints=NOTES, keys=KEYS))
     assert list(tmp_path.iterdir()) == []
+
+
+# --- export
+
+
+@pytest.fixture
+def setup(tmp_path):
+    return make_dev_setup(tmp_path / "made", partners=("gb-register", "gb-police"))
+
+
+async def sequenced(setup, entries=30):
+    settings = load_settings(setup.settings[ProcessRole.EMBEDDED])
+    key = bootstrap.keystore(settings).private().signing_key(Use.CHECKPOINT, SystemClock().now())
+    async with bootstrap.store_of(settings) as store:
+        for entry in log(entries)[1:]:
+            async with store.unit_of_work() as work:
+                await work.stage_evidence([entry])
+        await Sequencer(store, CheckpointSigner(setup.gateway, key.private), SystemClock(), holder="test").run_once()
+
+
+def test_what_is_exported_verifies_with_public_keys_alone(cli, setup, tmp_path):
+    asyncio.run(sequenced(setup))
+    result = cli("export", tmp_path / "bundle", "--config", setup.settings[ProcessRole.EMBEDDED])
+    assert (result.exit_code, "30 entries" in result.stdout) == (0, True), result.stderr
+    assert cli("verify", tmp_path / "bundle").exit_code == 0
+    for private in (setup.folder / "keys" / "private").iterdir():
+        assert not any(private.read_bytes() in path.read_bytes() for path in (tmp_path / "bundle").iterdir())
+    again = cli("export", tmp_path / "bundle", "--config", setup.settings[ProcessRole.EMBEDDED])
+    assert (again.exit_code, "exists already" in again.stderr) == (4, True)
+
+
+def test_before_the_first_checkpoint_there_is_nothing_to_export(cli, setup, tmp_path):
+    asyncio.run(sequenced_nothing(setup))
+    result = cli("export", tmp_path / "bundle", "--config", setup.settings[ProcessRole.EMBEDDED])
+    assert (result.exit_code, "no checkpoint yet" in result.stderr, (tmp_path / "bundle").exists()) == (4, True, False)
+
+
+async def sequenced_nothing(setup):
+    async with bootstrap.store_of(load_settings(setup.settings[ProcessRole.EMBEDDED])):
+        pass
+
+
+def test_an_export_makes_no_database(cli, setup, tmp_path):
+    result = cli("export", tmp_path / "bundle", "--config", setup.settings[ProcessRole.EMBEDDED])
+    assert (result.exit_code, "there is no database" in result.stderr) == (4, True)
+    assert not (setup.folder / "gateway.db").exists()
