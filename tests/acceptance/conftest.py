@@ -15,7 +15,7 @@ from tests.services.postgres import PostgresSettings, create_database, drop_data
 FORMS = ["embedded", pytest.param("scaled", marks=pytest.mark.services)]
 
 
-@pytest.fixture(scope="session", params=FORMS)
+@pytest.fixture(scope="session")
 def deployed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     folder = tmp_path_factory.mktemp(request.param)
     if request.param == "embedded":
@@ -38,3 +38,15 @@ def gw(deployed: Deployment) -> Iterator[Deployment]:
     """The gateway in one of its forms, with partners that behave well."""
     yield deployed
     reset(deployed)
+
+
+@pytest.fixture
+def scaled(deployed: Deployment) -> Deployment:
+    """The scaled-out form alone."""
+    return deployed
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test on both forms; one that asks for `scaled` on that form alone."""
+    if "deployed" in metafunc.fixturenames:
+        metafunc.parametrize("deployed", FORMS[1:] if "scaled" in metafunc.fixturenames else FORMS, indirect=True, scope="session")

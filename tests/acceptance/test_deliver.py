@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
+from gateway.contract.values import Jti
+from gateway.testing.partner import LOST, Behaviour
 from tests.acceptance.deployment import (
     BANGKOK,
     BORDER,
@@ -18,8 +20,6 @@ from tests.acceptance.deployment import (
     original_of,
     receipt_of,
 )
-from gateway.contract.values import Jti
-from gateway.testing.partner import LOST, Behaviour
 
 DOWN = Behaviour(status=503)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -56,7 +58,7 @@ async def test_the_log_only_grows_from_the_checkpoint_in_one_receipt_to_that_in_
             if statement.checkpoint is not None:
                 heads.insert(-1, verify(statement.checkpoint, log_keys(gw)))
         assert heads[-1].size > heads[0].size
-        for one, two in zip(heads, heads[1:], strict=False):
+        for one, two in pairwise(heads):
             answer = await register.get("/v1/evidence/consistency", {"first": str(one.size), "second": str(two.size)})
             path = [bytes.fromhex(step) for step in answer.value["path"]]
             merkle.verify_consistency(one.size, two.size, path=path, first_root=one.root, second_root=two.root)
