@@ -253,7 +253,7 @@ async def _stay(out: Console, options: Options, setup: DevSetup) -> None:
         f"curl --cacert {setup.authority} {setup.origin}/v1/problems/schema-invalid",
         f"curl {admin}/v1/state",
         f"curl {admin}/metrics",
-        f"curl --unix-socket {setup.folder}/embedded.sock -X POST http://gateway/v1/reload",
+        f"gateway reload --config {setup.settings[ProcessRole.EMBEDDED]}",
     ):
         out.print(f"  {line}", soft_wrap=True, markup=False)
     with contextlib.suppress(asyncio.CancelledError):  # Ctrl-C is how it ends
