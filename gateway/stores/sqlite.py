@@ -11,6 +11,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ from gateway.app.ports import StoreUnavailableError, UnitOfWork
 from gateway.contract.errors import GatewayError, InvariantError
 from gateway.stores.schema import check_versions, upgrade
 from gateway.stores.sql import SqlUnitOfWork, Translation, transaction
+from gateway.stores.sqlite_thread import connect
 
 READERS_COUNT_MAX: Final = 4
 PRAGMAS: Final = (
@@ -113,7 +115,7 @@ class SqliteStore:
 def _engine(path: Path, begin: str, *, busy_seconds: float, connections: int, only_reads: bool = False) -> AsyncEngine:
     engine = create_async_engine(
         URL.create("sqlite+aiosqlite", database=str(path)),
-        connect_args={"timeout": busy_seconds},
+        async_creator=partial(connect, path, busy_seconds=busy_seconds),
         pool_size=connections,
         max_overflow=0,
         hide_parameters=True,
@@ -121,7 +123,6 @@ def _engine(path: Path, begin: str, *, busy_seconds: float, connections: int, on
 
     @event.listens_for(engine.sync_engine, "connect")
     def _configure(dbapi_connection: Any, _record: object) -> None:
-        dbapi_connection.isolation_level = None  # the driver opens no transaction of its own
         cursor = dbapi_connection.cursor()
         for pragma in (*PRAGMAS, *(["query_only=ON"] if only_reads else [])):
             cursor.execute(f"PRAGMA {pragma}")
