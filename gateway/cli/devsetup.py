@@ -12,7 +12,9 @@ kits/<partner>/           a client kit (see kit.py) for each partner
 
 from __future__ import annotations
 
+import contextlib
 import json
+import random
 import shutil
 import socket
 import tomllib
@@ -39,6 +41,7 @@ HOSTS: Final = ("localhost",)
 ADDRESSES: Final = ("127.0.0.1", "::1")
 LOOPBACK: Final = ["127.0.0.0/8", "::1/128"]
 CONTACT: Final = {"unit": "Example National Desk", "name": "Duty officer", "phone": "+442079460000", "email": "desk@gateway.example"}
+PORTS: Final = range(20_000, 30_000)  # below those the system gives to outgoing connections, which would take one between now and its use
 _OUTER: Final = frozenset({ProcessRole.EDGE, ProcessRole.COURIER})
 _SHIPPED: Final = ("fr-police", "es-police", "nl-border", "gb-register", "gb-police", "help-line")
 _NOTHING: Final[Mapping[Any, Any]] = {}
@@ -140,12 +143,17 @@ def to_toml(table: Mapping[str, Any], prefix: str = "") -> str:
 
 
 def _free(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    held: list[socket.socket] = []
     try:
-        return [held.getsockname()[1] for held in sockets]
+        for port in random.SystemRandom().sample(PORTS, len(PORTS)):
+            if len(held) == count:
+                break
+            with contextlib.suppress(OSError):  # somebody has it
+                held.append(socket.create_server(("127.0.0.1", port)))
+        return [each.getsockname()[1] for each in held]
     finally:
-        for held in sockets:
-            held.close()
+        for each in held:
+            each.close()
 
 
 def _profile(name: str) -> dict[str, Any]:

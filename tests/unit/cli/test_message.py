@@ -54,7 +54,7 @@ class Gateway:
     def __init__(self, setup):
         self.keys = FileKeystore(setup.folder / "keys", setup.gateway, dev=True).private()
         self.submit = setup.kit("gb-register").known
-        self.signer = self.keys.signing_key(Use.RECEIPT, NOW)
+        self.signer = self.keys.signing_key(Use.RECEIPT, datetime.now(UTC))
         self.answer = self.accepted
         self.submitted = []
 
@@ -131,7 +131,7 @@ def world(tmp_path_factory):
 
 @pytest.fixture
 def cli(world):
-    world.gateway.answer, world.gateway.signer = world.gateway.accepted, world.gateway.keys.signing_key(Use.RECEIPT, NOW)
+    world.gateway.answer, world.gateway.signer = world.gateway.accepted, world.gateway.keys.signing_key(Use.RECEIPT, datetime.now(UTC))
     environment = {"GATEWAY_KIT": str(world.setup.kit_folder("gb-register")), "COLUMNS": "200"}
     return lambda *args: CliRunner().invoke(app, ["message", *map(str, args)], env=environment)
 
@@ -248,7 +248,7 @@ def test_a_file_and_a_kit_that_are_not_there_are_named(cli, notice, tmp_path):
 def test_show_opens_and_verifies_what_the_kit_has_keys_for(cli, world):
     register = world.setup.kit("gb-register")
     jws = tokens.sign({"iss": "gw-main", "aud": "gb-register", "jti": "j-1", "iat": 1769850000, "events": {"https://x/a/1.0": {"b": [1, {"c": "d"}]}}},
-                      world.gateway.keys.signing_key(Use.DOCUMENT, NOW), typ=tokens.EVENT)  # fmt: skip
+                      world.gateway.keys.signing_key(Use.DOCUMENT, datetime.now(UTC)), typ=tokens.EVENT)  # fmt: skip
     own = next(
         e for e in FileKeystore(world.setup.folder / "keys", "gw-main", dev=True).trusted().entries if e.kid in register.decryption_keys
     )
