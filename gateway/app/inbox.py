@@ -17,7 +17,7 @@ from gateway.app.records import leg_entry
 from gateway.app.seal import INBOX, Sealer
 from gateway.app.settle import Change, Settle
 from gateway.app.world import Holder
-from gateway.contract.values import LANES, Jti, LegId, PartnerId
+from gateway.contract.values import Jti, Lane, LegId, PartnerId
 from gateway.core import limits, strict_json, tokens
 from gateway.core.delivery import Event
 from gateway.core.problems import Code, MalformedError
@@ -101,13 +101,25 @@ class Inbox:
         await self._settle.run([Change(leg_id=leg.leg_id, event=Event.RECEIPTED, code=said[jti], proof=proof) for jti, leg in legs.items()])
 
     async def _claim(self, partner: PartnerId, delivery: Delivery, limit: int, now: datetime, until: datetime) -> list[LegRow]:
+        """Lease what is urgent, then what was offered and not answered, then the rest: neither backlog nor silence keeps out the others."""
+        size = min(limit, delivery.window)
+        claimed: list[LegRow] = []
         async with self._store.unit_of_work() as work:
             await work.lock_partner(partner, now)
-            claimed = await work.offered(partner, now=now, until=until, limit=min(limit, delivery.window))
-            for lane in reversed(LANES):
-                room = min(limit, delivery.window) - len(claimed)
-                if room > 0:
-                    claimed += await work.claim_legs(partner, lane, now=now, until=until, limit=room)
+
+            async def claim(*lanes: Lane) -> None:
+                for lane in lanes:
+                    if room := size - len(claimed):
+                        claimed.extend(await work.claim_legs(partner, lane, now=now, until=until, limit=room))
+
+            async def offer_again(room: int) -> None:
+                if room:
+                    claimed.extend(await work.offered(partner, now=now, until=until, limit=room))
+
+            await claim(Lane.IMMEDIATE, Lane.PRIORITY)
+            await offer_again((size - len(claimed) + 1) // 2)
+            await claim(Lane.ROUTINE)
+            await offer_again(size - len(claimed))
         return claimed
 
     async def _start(self, legs: Sequence[LegRow], until: datetime, now: datetime) -> set[LegId]:
