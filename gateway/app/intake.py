@@ -22,11 +22,11 @@ from typing import Final
 from gateway.app import records, rows
 from gateway.app.locked import Locked
 from gateway.app.outgoing import Line, Outgoings
-from gateway.app.ports import Clock, Dice, Earlier, LegRow, MessageRow, RefusalRow, Store, Telemetry, UnitOfWork
+from gateway.app.ports import Clock, Dice, Earlier, LegRow, MessageRow, RefusalRow, Store, StoreUnavailableError, Telemetry, UnitOfWork
 from gateway.app.safe import Safe
 from gateway.app.settle import Change, Settle
 from gateway.app.world import Holder, World
-from gateway.contract.errors import InvariantError, OperatorError
+from gateway.contract.errors import InvariantError
 from gateway.contract.values import Jti, Lane, PartnerId, Ref, SubjectKey
 from gateway.core import receipts, tokens
 from gateway.core.admission import ACKNOWLEDGEMENT, Accepted, Rejected, admit
@@ -222,7 +222,7 @@ class Intake:
     ) -> Outcome:
         try:
             return await self._accept(work, accepted, answered, batch)
-        except OperatorError:
+        except StoreUnavailableError:
             raise
         except Exception as exc:  # whatever is wrong with this member, no member can fail another
             raise _PoisonError(index) from exc

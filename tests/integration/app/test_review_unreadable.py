@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from gateway.app.intake import Submission
 from gateway.app.settle import Change
 from gateway.contract.values import Jti, PartnerId
 from gateway.core.delivery import Event, State
 from gateway.core.limits import LEASE_SECONDS_MAX
+from gateway.core.problems import Code
 from gateway.testing.messages import replaced
 from tests.house import ROOT, SHIPPED, House, house, with_delivery
 
@@ -62,3 +64,16 @@ async def test_its_leg_still_ends_and_so_do_those_settled_with_it(tmp_path: Path
         async with h.store.reading() as work:
             told = [state for (partner, state), count in (await work.counts()).items() for _ in range(count) if partner == "gb-register"]
         assert told == [State.READY]  # of the sound one alone
+
+
+async def test_a_subject_under_a_lost_epoch_fails_its_own_message_alone(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        await h.submit(EVENT)
+        with sqlite3.connect(tmp_path / "gateway.db") as database:
+            database.execute("UPDATE subject_key SET epoch = 'epoch-0'")
+        database.close()
+        lost, other = await h.intake.accept(
+            [Submission(h.token(event), PartnerId("gb-register")) for event in (EVENT, replaced(EVENT, "/subject/ref", "s-another"))]
+        )
+        assert [p.code for p in lost.problems] == [Code.INTERNAL]
+        assert other.receipt is not None
