@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.buses.kafka_plan import CARRIED_MS_MAX, SEGMENT_MS_MAX, WAIVER, Operation, Plan, Shape, make_plan
+from gateway.buses.kafka_plan import CARRIED_MS_MAX, SEGMENT_MS_MAX, WAIVER, Operation, Plan, Shape, least, make_plan
 from gateway.contract.errors import OperatorError
 from gateway.contract.values import Environment, PartnerId
 from gateway.core.limits import RECORD_BYTES_MAX
@@ -40,6 +40,18 @@ def test_submissions_and_results_are_kept_as_long_as_a_submission_may_be_old(pla
 
 def test_every_topic_takes_our_largest_record(plan: Plan) -> None:
     assert all(topic.floors["max.message.bytes"] > RECORD_BYTES_MAX for topic in plan.topics)
+
+
+def test_what_a_start_asks_for_is_the_same_topics_safe_whatever_their_size() -> None:
+    whole = make_plan(SHAPE, Environment.TEST)
+    strict, waived = (
+        make_plan(least(SHAPE, waived=waivers), Environment.TEST, waived=waivers) for waivers in (frozenset(), frozenset({WAIVER}))
+    )
+    assert [topic.name for topic in strict.topics] == [topic.name for topic in whole.topics]
+    assert [topic.ceilings for topic in strict.topics] == [topic.ceilings for topic in whole.topics]
+    assert {topic.partitions for topic in strict.topics} == {1}
+    assert (strict.replicas, {topic.floors["min.insync.replicas"] for topic in strict.topics}) == (2, {2})
+    assert (waived.replicas, {topic.floors["min.insync.replicas"] for topic in waived.topics}) == (1, {1})
 
 
 def test_one_replica_in_sync_is_refused_unless_waived_by_name() -> None:

@@ -46,6 +46,43 @@ def test_the_address_comes_from_the_environment_too(tmp_path: Path, monkeypatch:
     assert run("migrate")[0] == 0
 
 
+def settings(folder: Path, url: str) -> str:
+    """Write the settings of a database and of nothing else."""
+    file = folder / "gateway.toml"
+    file.write_text(f'[store]\nurl = "{url}"\n', encoding="utf-8")
+    return str(file)
+
+
+def test_the_address_comes_from_the_gateways_settings_and_no_other_of_them_is_needed(tmp_path: Path) -> None:
+    config = settings(tmp_path, f"sqlite:///{tmp_path}/gateway.db")
+    assert run("check", "--config", config)[0] == 1
+    assert run("migrate", "--config", config) == (0, "the database has schema version 1\n", "")
+    assert run("check", "--config", config)[0] == 0
+    assert (tmp_path / "gateway.db").is_file()
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        pytest.param("postgresql+asyncpg://gw:geheim@localhost/gw", "store.url: holds a password", id="a-password-in-the-address"),
+        pytest.param("postgresql+asyncpg://gw@db.invalid/gw", "reaches another machine without TLS", id="no-tls"),
+        pytest.param("mysql://localhost/gw", "is of no database we know", id="another-database"),
+    ],
+)
+def test_unsafe_settings_of_the_database_are_refused_before_it_is_asked(tmp_path: Path, url: str, told: str) -> None:
+    code, out, err = run("migrate", "--config", settings(tmp_path, url))
+    assert (code, out) == (1, "")
+    assert f"gateway.toml:2: store.url: {told.removeprefix('store.url: ')}" in err
+    assert "geheim" not in err
+
+
+@pytest.mark.parametrize("arguments", [(), ("--url", "sqlite:///x.db", "--config", "gateway.toml")])
+def test_the_database_is_named_once(arguments: tuple[str, ...]) -> None:
+    code, _, err = run("migrate", *arguments)
+    assert code == 2
+    assert "one of --url and --config" in " ".join(err.split())
+
+
 @pytest.mark.parametrize("url", ["gateway.db", "mysql://host/x"])
 def test_another_address_is_refused_with_what_would_be_right(url: str) -> None:
     code, _, err = run("migrate", "--url", url)

@@ -144,3 +144,18 @@ def test_an_empty_folder_is_a_fault(tmp_path):
 def test_no_fault_shows_the_value_of_a_transport_setting(tmp_path):
     found = faults(tmp_path, fr_police=PUSHED.replace('"https://partner.invalid/events"', '17\ntoken = "geheim"'))
     assert not any("geheim" in f or "17" in f.split(": ", 1)[1] for f in found)
+
+
+def test_a_channel_without_a_broker_is_refused_where_the_profile_asks_for_it(tmp_path):
+    (tmp_path / "fr-police.toml").write_text(PUSHED.replace("environment", "kafka_channel = true\nenvironment"), encoding="utf-8")
+    assert load(tmp_path).profiles["fr-police"].kafka_channel
+    with pytest.raises(ConfigurationError) as caught:
+        load_partners(tmp_path, vocabulary=VOCABULARY, adapters=ADAPTERS, has_channels=False)
+    assert str(caught.value).endswith(
+        "fr-police.toml:6: kafka_channel: a channel needs the scaled-out form; false, or a gateway with Kafka"
+    )
+
+
+def test_a_shard_that_no_topic_can_be_named_after_is_refused(tmp_path):
+    (found,) = faults(tmp_path, fr_police=PUSHED.replace('format = "native"', 'format = "native"\nshard = "x"'))
+    assert found.startswith("fr-police.toml:15: delivery.shard")

@@ -218,3 +218,35 @@ def test_any_value_gives_settings_or_faults(place, key, value):
 def test_lines_are_found_in_tables_and_lists_of_tables():
     text = 'a = 1\n[t]\nb = 2\n\n[[l]]\nc = 3\n[[l]]\n"d" = 4\n[t.u]\ne = 5\n'
     assert lines_of(text) == {"a": 1, "t": 2, "t.b": 3, "l": 5, "l.0": 5, "l.0.c": 6, "l.1": 7, "l.1.d": 8, "t.u": 9, "t.u.e": 10}
+
+
+INNER_ALONE = 'role = "inner"\n[store]\nurl = "postgresql+asyncpg://gw@db.invalid/gw?ssl=verify-full"\npassword_file = "not-there"\n'
+
+
+@pytest.mark.parametrize(
+    ("needs", "expected"),
+    [
+        pytest.param([], [], id="nothing"),
+        pytest.param(["store"], ["gateway.toml:4: store.password_file: is no file; an existing file"], id="a-table"),
+        pytest.param(["bus"], ["gateway.toml: bus.kind: memory does not fit role inner; kafka"], id="a-table-that-is-not-there"),
+        pytest.param(["paths.keys"], [], id="a-member-that-is-right"),
+        pytest.param(["id", "uri_base"], ["gateway.toml: id: is missing", "gateway.toml: uri_base: is no base"], id="two"),
+    ],
+)
+@pytest.mark.usefixtures("place")
+def test_a_command_is_told_the_faults_of_the_settings_it_needs(needs, expected):
+    Path("gateway.toml").write_text(INNER_ALONE)
+    found = []
+    try:
+        assert load_settings(Path("gateway.toml"), needs=needs).role is ProcessRole.INNER
+    except ConfigurationError as exc:
+        found = [str(fault) for fault in exc.faults]
+    assert len(found) == len(expected)
+    assert all(fault.startswith(start) for fault, start in zip(found, expected, strict=True))
+
+
+@pytest.mark.usefixtures("place")
+def test_a_key_that_nobody_knows_is_a_fault_whatever_a_command_needs():
+    Path("gateway.toml").write_text("[contact]\nunti = 'x'\n")
+    with pytest.raises(ConfigurationError, match=r"contact\.unti: unknown key"):
+        load_settings(Path("gateway.toml"), needs=["store"])
