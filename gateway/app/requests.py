@@ -20,6 +20,7 @@ from gateway.app.world import Holder
 from gateway.contract.errors import InvariantError
 from gateway.contract.values import Jti, PartnerId
 from gateway.core import limits, strict_json, tokens
+from gateway.core.directory import Directory
 from gateway.core.keys import Use
 from gateway.core.problems import Code, MalformedError, Problem, RefusedInputError, UntrustedError
 from gateway.core.request_tokens import HttpRequest, RequestIdentity, check_request
@@ -106,13 +107,15 @@ class Requests:
 
         Only a submission may rely on mTLS alone: its message is signed itself (design 3.5).
         """
+        context, now = self._holder.current.context, self._clock.now()
         if question.token is None:
-            if question.mtls is None or question.kind not in SUBMISSIONS:
+            if question.mtls is None or question.kind not in SUBMISSIONS or context.directory.find(question.mtls) is None:
                 raise UntrustedError("no request token")
             return question.mtls, None
-        context, now = self._holder.current.context, self._clock.now()
         token = tokens.unwrap(question.token.encode("ascii", "replace"), {}, typ=tokens.REQUEST, encrypted="allowed")
-        entry = context.keyring.find(_claimed_issuer(token), token.kid, use=Use.REQUEST)  # whose key to look for: the key decides
+        entry = context.keyring.find(
+            _claimed_issuer(token, context.directory), token.kid, use=Use.REQUEST
+        )  # whose key to look for: the key decides
         verified = tokens.verify(token, entry)
         entry.check_period(now)
         url = self._holder.current.origin + question.path
@@ -175,9 +178,10 @@ class Requests:
         return _json({"first": _count(first), "second": _count(second), "path": [node.hex() for node in path]})
 
 
-def _claimed_issuer(token: Token) -> PartnerId:
+def _claimed_issuer(token: Token, directory: Directory) -> PartnerId:
+    """Return whose token it says it is: one of our partners, for what a stranger writes there is not for the log."""
     iss = strict_json.parse_object(token.payload).get("iss")
-    if not isinstance(iss, str):
+    if not isinstance(iss, str) or directory.find(iss) is None:
         raise UntrustedError("request token: iss")
     return PartnerId(iss)
 

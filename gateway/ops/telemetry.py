@@ -15,7 +15,10 @@ from gateway.contract.values import Jti, LegId, PartnerId
 
 COUNTED: Final = frozenset({"message-accepted", "message-repeated", "message-rejected", "message-untrusted", "request-untrusted"})
 WARNINGS: Final = frozenset(
-    {"loop-waits", "record-unreadable", "report-ignored", "report-lost", "message-quarantined", "drain-incomplete", "leg-dead"}
+    {
+        *("loop-waits", "record-unreadable", "report-ignored", "report-lost", "message-quarantined", "drain-incomplete", "leg-dead"),
+        *("leg-not-sealed", "sender-not-told", "request-failed"),
+    }
 )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from prometheus_client import generate_latest
 
 from gateway.app.channels import Submissions
 from gateway.app.codec import decode_report, decode_sealed
@@ -105,3 +106,18 @@ async def test_an_inner_without_registers_on_the_bus_stays(tmp_path: Path) -> No
         assert not running.done()
         stop.set()
         await running
+
+
+STRANGER = "Mr Nobody, born 1970\nmessage-accepted partner=gb-register"
+
+
+async def test_what_a_stranger_writes_as_its_name_is_not_logged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async with house(tmp_path) as h:
+        token = tokens.sign({"iss": STRANGER, "jti": "1"}, h.keys[BORDER].signing(Use.REQUEST), typ=tokens.REQUEST).decode()
+        by_token = await h.requests.answer(Question(kind="poll", method="POST", path="/v1/poll", token=token, body=b"{}"))
+        by_certificate = await h.requests.answer(Question(kind="submit", method="POST", body=h.token(EVENT), mtls=PartnerId(STRANGER)))
+        assert (by_token.code, by_certificate.code) == ("untrusted", "untrusted")
+        assert STRANGER not in generate_latest(h.metrics.registry).decode()
+    told = "".join(capsys.readouterr())
+    assert "request-untrusted" in told
+    assert "Nobody" not in told
