@@ -258,6 +258,9 @@ async def _inner(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry, me
         registers = sorted(kafka_shape(loaded.partners).registers)
         built.loops |= {"requests": until_stopped(server.run), "channels": Submissions(bus, intake, registers).run}
 
+    if settings.role is ProcessRole.EMBEDDED:  # what a process before this one had under way ended with it
+        async with store.unit_of_work() as work:
+            await work.end_leases(clock.now())
     await record(store, {}, digests_of(loaded.world), at=clock.now())
     await record_waivers(store, settings.waivers, environment=settings.environment.value, at=clock.now())
 

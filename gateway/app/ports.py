@@ -201,6 +201,12 @@ class UnitOfWork(Protocol):
         Returns the legs saved; another worker has started or closed the rest.
         """
 
+    async def end_leases(self, now: datetime) -> int:
+        """End every worker's lease on legs, ready or sending, that would last beyond `now`; return how many. Offers in inboxes stay.
+
+        For the start of the only process there is: whoever held them has ended.
+        """
+
     # settle
     async def lines_of(self, leg_ids: Sequence[LegId]) -> dict[LegId, tuple[PartnerId, SubjectKey]]:
         """Return the (partner, subject) of legs, which never change, without a lock: so that subjects can be locked first."""
@@ -313,6 +319,10 @@ class BusUnavailableError(OperatorError):
     """The broker does not acknowledge. Whether a record arrived is unknown."""
 
 
+class NoPartitionError(BusUnavailableError):
+    """A record names a partition that its topic does not have. Nothing was published."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """A record to publish."""
@@ -359,7 +369,7 @@ class Bus(Protocol):
     """Carries records; keeps no truth."""
 
     async def publish(self, records: Sequence[Outgoing]) -> None:
-        """Publish with all acknowledgements. Raises `BusUnavailableError`."""
+        """Publish with all acknowledgements. Raises `BusUnavailableError`, and `NoPartitionError` before anything is published."""
 
     def subscribe(self, topics: Sequence[str], *, group: str, static_id: str | None = None) -> Subscription:
         """Join a consumer group on topics."""

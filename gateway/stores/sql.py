@@ -217,6 +217,10 @@ class SqlUnitOfWork:
         await self._many(s.save_leg(s.STARTED), [_changes(leg, s.STARTED) for leg in legs if leg.leg_id in mine])
         return mine
 
+    async def end_leases(self, now: datetime) -> int:
+        """End the leases of workers that have ended."""
+        return len(await self._rows(s.end_leases(), now=now))
+
     # --- settle
 
     async def lines_of(self, leg_ids: Sequence[LegId]) -> dict[LegId, Line]:

@@ -395,6 +395,13 @@ def refusals_of() -> Select[Any]:
 
 
 @cache
+def end_leases() -> ReturningUpdate[Any]:
+    """End the leases of claimed legs: they are due now."""
+    held = and_(leg.c.state.in_(_states("claimed", t.CLAIMED_STATES)), leg.c.lease_until.is_not(None))
+    return update(leg).where(held, leg.c.lease_until > NOW).values(lease_until=NOW).returning(leg.c.leg_id)
+
+
+@cache
 def due_timers() -> Select[Any]:
     """Read legs whose time has come, one index for each kind of timer, the longest overdue first."""
     kinds = (

@@ -304,6 +304,22 @@ class SettleContract:
             assert ids(await work.due_timers(past, limit=99)) == ["owed", "lease"]
             assert ids(await work.due_timers(past - SECOND, limit=99)) == ["owed"]
 
+    async def test_leases_of_workers_that_ended_are_ended_and_offers_stay(self, store: Store) -> None:
+        await put(
+            store,
+            leg("sending", seq=1, state=State.SENDING, attempt=1, lease_until=UNTIL),
+            leg("claimed", subject=BERT, lease_until=UNTIL),
+            leg("free", SOUTH),
+            leg("offered", SOUTH, subject=BERT, state=State.AVAILABLE, attempt=1, lease_until=UNTIL),
+            leg("over", seq=9, state=State.SENDING, attempt=1, lease_until=NOW - SECOND),
+        )
+        async with store.unit_of_work() as work:
+            assert await work.end_leases(NOW) == 2
+            assert await work.end_leases(NOW) == 0
+            assert set(ids(await work.due_timers(NOW, limit=9))) == {"sending", "over"}
+        rows = await read(store, "sending", "claimed", "free", "offered", "over")
+        assert [row.lease_until for row in rows] == [NOW, NOW, None, UNTIL, NOW - SECOND]
+
     async def test_legs_are_counted_by_partner_and_state(self, store: Store) -> None:
         await put(store, leg("l1"), leg("l2", seq=2), leg("l3", SOUTH, state=State.DEAD))
         async with store.reading() as work:

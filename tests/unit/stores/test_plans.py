@@ -42,6 +42,7 @@ PLANS = [
     (s.legs_by_jti(), {"lines": ID} | PARTNER, {"leg": {"uq_leg_jti"}}),
     (s.legs_of(), {"iss": "x", "jti": "y"}, {"leg": {"ix_leg_message"}}),
     (s.refusals_of(), {"iss": "x", "jti": "y"}, {"refusal": {PK}}),
+    (s.end_leases(), {"now": NOW}, {"leg": {"ix_leg_claimed"}}),
     (s.due_timers(), {"now": NOW, "limit": 9}, {"leg": {"ix_leg_sending", "ix_leg_expiring", "ix_leg_receipt_due", PK}}),
     (s.counts(), {}, {"leg": {"ix_leg_retained"}}),
     (s.forget_requests(), {"now": NOW}, {"request_id": {"ix_request_id_exp"}}),
