@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, Self
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStateError, KafkaError
 
-from gateway.app.ports import BusUnavailableError, Outgoing, Record
+from gateway.app.ports import BusUnavailableError, NoPartitionError, Outgoing, Record
 from gateway.contract.errors import InvariantError
 from gateway.core.limits import RECORD_BYTES_MAX
 
@@ -81,8 +81,11 @@ class KafkaBus:
         producer = await self._connected()
         try:
             async with _answering(PUBLISH_SECONDS_MAX):
+                await _check_partitions(producer, records)
                 pending = [await self._send(producer, record) for record in records]
                 await asyncio.gather(*pending)
+        except NoPartitionError:
+            raise
         except BusUnavailableError:
             await self._discard(producer)
             raise
@@ -129,8 +132,6 @@ class KafkaBus:
         return producer
 
     async def _send(self, producer: AIOKafkaProducer, record: Outgoing) -> asyncio.Future[Any]:
-        if record.partition is not None and record.partition not in await producer.partitions_for(record.topic):
-            raise BusUnavailableError(record.topic, record.partition)
         headers = [(name, value.encode()) for name, value in record.headers.items()]
         sent: asyncio.Future[Any] = await producer.send(
             record.topic, record.value, key=record.key or None, partition=record.partition, headers=headers
@@ -142,6 +143,12 @@ class KafkaBus:
         if self._producer is producer:
             self._producer = None
         await _stop(producer)
+
+
+async def _check_partitions(producer: AIOKafkaProducer, records: Sequence[Outgoing]) -> None:
+    for topic, partition in {(record.topic, record.partition) for record in records if record.partition is not None}:
+        if partition not in await producer.partitions_for(topic):
+            raise NoPartitionError(topic, partition)
 
 
 async def _stop(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:

@@ -10,7 +10,7 @@ from itertools import count, islice
 from typing import Final, Self
 from zlib import crc32
 
-from gateway.app.ports import BusUnavailableError, Outgoing, Record
+from gateway.app.ports import BusUnavailableError, NoPartitionError, Outgoing, Record
 from gateway.contract.errors import InvariantError
 from gateway.core.limits import RECORD_BYTES_MAX
 
@@ -84,6 +84,9 @@ class MemoryBus:
             if len(record.value) > RECORD_BYTES_MAX:
                 raise InvariantError(record.topic, len(record.value))
         for record in records:
+            if record.partition is not None and not 0 <= record.partition < len(self.partitions(record.topic)):
+                raise NoPartitionError(record.topic, record.partition)
+        for record in records:
             self._append(record)
         topics = {record.topic for record in records}
         for group in self._groups.values():
@@ -139,8 +142,6 @@ class MemoryBus:
     def _number(self, record: Outgoing, total: int) -> int:
         if record.partition is None:
             return crc32(record.key) % total if record.key else next(self._turn) % total
-        if not 0 <= record.partition < total:
-            raise BusUnavailableError(record.topic, record.partition)
         return record.partition
 
 

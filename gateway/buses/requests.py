@@ -23,6 +23,7 @@ from gateway.app.ports import (
     BusUnavailableError,
     Clock,
     DeskUnavailableError,
+    NoPartitionError,
     Outgoing,
     Question,
     Record,
@@ -181,11 +182,22 @@ class RequestServer:
                     while True:
                         records = await requests.batch(max_records=BATCH_COUNT_MAX, wait_seconds=1.0)
                         if replies := await self._answer(self._decoded(records)):
-                            await self._bus.publish(replies)
+                            await self._publish(replies)
                         await requests.commit(records)
             except BusUnavailableError:
                 self._telemetry.event("bus-unavailable")
             await asyncio.sleep(REJOIN_SECONDS)
+
+    async def _publish(self, replies: Sequence[Outgoing]) -> None:
+        """Publish replies; one whose question named a partition that does not exist is dropped, and takes no other with it."""
+        try:
+            await self._bus.publish(replies)
+        except NoPartitionError:
+            self._telemetry.event("request-malformed")
+            if len(replies) > 1:
+                middle = len(replies) // 2
+                await self._publish(replies[:middle])
+                await self._publish(replies[middle:])
 
     def _decoded(self, records: Sequence[Record]) -> list[Request]:
         found: list[Request] = []

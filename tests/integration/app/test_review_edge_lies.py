@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,11 +15,11 @@ from prometheus_client import generate_latest
 
 from gateway.app.channels import Submissions
 from gateway.app.codec import decode_report, decode_sealed
-from gateway.app.ports import Outgoing, Question
+from gateway.app.ports import Answer, Outgoing, Question
 from gateway.app.supervise import Supervisor
-from gateway.app.topics import REQUESTS
+from gateway.app.topics import REPLIES, REQUESTS
 from gateway.buses.memory import MemoryBus
-from gateway.buses.requests import RequestServer
+from gateway.buses.requests import Request, RequestServer
 from gateway.contract.errors import InvariantError
 from gateway.contract.values import PartnerId
 from gateway.core import jose, tokens
@@ -121,3 +122,23 @@ async def test_what_a_stranger_writes_as_its_name_is_not_logged(tmp_path: Path, 
     told = "".join(capsys.readouterr())
     assert "request-untrusted" in told
     assert "Nobody" not in told
+
+
+async def echo(questions: Sequence[Question]) -> list[Answer]:
+    return [Answer(outcome="ok", body=question.body) for question in questions]
+
+
+async def test_a_partition_that_does_not_exist_costs_no_other_its_answer() -> None:
+    bus, clock = MemoryBus(), FakeClock()
+    deadline = clock.now() + timedelta(seconds=60)
+    asked = [Request(bytes([number]), 9_999 if number == 2 else 0, deadline, Question(kind="status")) for number in range(5)]
+    await bus.publish([Outgoing(REQUESTS, b"", msgspec.msgpack.encode(request)) for request in asked])
+    server = asyncio.create_task(RequestServer(bus, echo, clock, Noted()).run())
+    try:
+        async with bus.subscribe([REPLIES], group="edges") as replies, asyncio.timeout(5):
+            found: list[bytes] = []
+            while len(found) < 4:
+                found += [record.key for record in await replies.batch(max_records=10, wait_seconds=1)]
+        assert sorted(found) == [b"\x00", b"\x01", b"\x03", b"\x04"]
+    finally:
+        server.cancel()
