@@ -34,7 +34,7 @@ from gateway.core.message import Message
 from gateway.core.minimise import deliver_event, minimise, reasons
 from gateway.core.policy import Effect
 from gateway.core.profiles import Delivery, Profile
-from gateway.core.recipients import LeadTime, lead_time_of
+from gateway.core.recipients import lead_time_of
 
 INBOX: Final = "inbox"
 NOT_SEALED: Final = "not-sealed"
@@ -136,7 +136,8 @@ class Sealer:
         delivery = _delivery(profile)
         removed = tuple(Removed(*r) for r in leg.removed)
         view = minimise(message, frozenset(leg.groups), profile, world.grounds.schemas, removed=removed, roles=rows.roles_of(leg))
-        lead: LeadTime | None = lead_time_of(message, world.context, received_at=row.received_at)
+        known = world.directory.find(message.iss) is not None  # a sender that left has no law of its own to reckon by
+        lead = lead_time_of(message, world.context, received_at=row.received_at) if known else None
         event = deliver_event(
             view, original=message.ref, subject_iss=message.subject[1], previous=material.previous.get((leg.partner, leg.subject)),
             prior_undelivered=leg.leg_id in material.undelivered, lead_time=lead, checkpoint=material.checkpoint,
