@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from gateway.core.message import Message
 from gateway.core.problems import Problem
-from gateway.core.rules import elsewhere, general
-from gateway.core.rules.base import CHECKS, RULES, Rule, RuleContext
+from gateway.core.rules import elsewhere, general, travel
+from gateway.core.rules.base import RULES, Rule, RuleContext, checks_of
 from gateway.core.rules.tables import Picked, RuleRow, RuleTables
 from gateway.core.rules.time import LeadTime, lead_time
-from gateway.core.rules.travel import check_travel
-from gateway.core.travel import FAMILY as TRAVEL
 
-__all__ = ["RULES", "LeadTime", "Picked", "Rule", "RuleContext", "RuleRow", "RuleTables", "check_all", "elsewhere", "general", "lead_time"]
+__all__ = [
+    "RULES",
+    "LeadTime",
+    "Picked",
+    "Rule",
+    "RuleContext",
+    "RuleRow",
+    "RuleTables",
+    "check_all",
+    "elsewhere",
+    "general",
+    "lead_time",
+    "travel",
+]
 
 
 def check_all(msg: Message, ctx: RuleContext) -> list[Problem]:
     """Return every problem the message rules find in a message that passed its schema."""
-    problems = [problem for check in CHECKS for problem in check(msg, ctx)]
-    if msg.family.name == TRAVEL:
-        problems += check_travel(msg, ctx)
-    return problems
+    return [problem for check in checks_of(msg.family.name) for problem in check(msg, ctx)]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final, Generic, Literal, TypeVar
 
 from gateway.contract.errors import InvariantError
 from gateway.contract.values import Environment
@@ -16,6 +17,8 @@ from gateway.core.reference import Reference
 from gateway.core.rules.tables import RuleRow, RuleTables, ladder
 
 Kind = Literal["message", "facts", "decision", "schema", "system"]
+Seen = TypeVar("Seen")
+ALL: Final = ""  # among `CHECKS`: the checks of every family
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,12 @@ class Rule:
     source: str
     text: str
     where: str
+    families: tuple[str, ...] = ()  # those it applies to; () for all
+    waits: str = ""  # what part of it a later feature brings
+
+    def applies_to(self, family: str) -> bool:
+        """Say whether the rule is one for messages of a family."""
+        return not self.families or family in self.families
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +65,8 @@ class RuleContext:
 
 Check = Callable[[Message, RuleContext], Iterator[Problem]]
 RULES: Final[dict[RuleId, Rule]] = {}  # filled by the decorators while `rules` is imported, never after
-CHECKS: Final[list[Check]] = []
+CHECKS: Final[defaultdict[str, list[Check]]] = defaultdict(list)  # by family
+FREE_TEXTS: Final[dict[str, tuple[str, ...]]] = {}  # by family: where its free texts are, `*` for every item of a list
 
 
 def register(entry: Rule) -> None:
@@ -66,21 +76,59 @@ def register(entry: Rule) -> None:
     RULES[entry.id] = entry
 
 
-def rule(rule_id: str, *, effect: str, source: str) -> Callable[[Check], Check]:
-    """Register a check of kind *message*. Its docstring is its text in docs/rules.md."""
+def checks_of(family: str) -> Iterator[Check]:
+    """Yield what a message of a family is checked with: the checks of every family, then its own."""
+    yield from CHECKS[ALL]
+    yield from CHECKS.get(family, ())
+
+
+def rule(rule_id: str, *, effect: str, source: str, families: tuple[str, ...] = ()) -> Callable[[Check], Check]:
+    """Register a check of kind *message*, for some families or all. Its docstring is its text in docs/rules.md."""
 
     def add(check: Check) -> Check:
-        register(described(rule_id, check, effect=effect, source=source))
-        CHECKS.append(check)
+        register(_described(rule_id, check, effect=effect, source=source, families=families))
+        for family in families or (ALL,):
+            CHECKS[family].append(check)
         return check
 
     return add
 
 
-def described(rule_id: str, check: Callable[..., object], *, effect: str, source: str) -> Rule:
-    """Make the catalogue's entry of a check of kind *message*."""
+class FamilyRules(Generic[Seen]):
+    """The rules of one family: a message is read once for all of them."""
+
+    def __init__(self, family: str, read: Callable[[Message, RuleContext], Seen], *, texts: tuple[str, ...] = ()) -> None:
+        """Take the family, how its messages are read, and where in the body its free texts are."""
+        self._family, self._read = family, read
+        self._checks: list[Callable[[Seen], Iterator[Problem]]] = []
+        CHECKS[family].append(self._check)
+        FREE_TEXTS[family] = tuple(f"/body/{text}" for text in texts)
+
+    def rule(
+        self, rule_id: str, *, effect: str, source: str
+    ) -> Callable[[Callable[[Seen], Iterator[Problem]]], Callable[[Seen], Iterator[Problem]]]:
+        """Register a check of kind *message*. Its docstring is its text in docs/rules.md."""
+
+        def add(check: Callable[[Seen], Iterator[Problem]]) -> Callable[[Seen], Iterator[Problem]]:
+            register(_described(rule_id, check, effect=effect, source=source, families=(self._family,)))
+            self._checks.append(check)
+            return check
+
+        return add
+
+    def elsewhere(self, rule_id: str, *, kind: Kind, effect: str, source: str, where: str, text: str) -> None:
+        """Enter a rule that is no function over one message: `where` names what holds it, "" that it waits."""
+        register(Rule(RuleId(rule_id), kind, effect, source, text, where, (self._family,)))
+
+    def _check(self, msg: Message, ctx: RuleContext) -> Iterator[Problem]:
+        seen = self._read(msg, ctx)
+        for check in self._checks:
+            yield from check(seen)
+
+
+def _described(rule_id: str, check: Callable[..., object], *, effect: str, source: str, families: tuple[str, ...]) -> Rule:
     where = f"{check.__module__}.{getattr(check, '__name__', '')}"
-    return Rule(RuleId(rule_id), "message", effect, source, (check.__doc__ or "").partition("\n")[0], where)
+    return Rule(RuleId(rule_id), "message", effect, source, (check.__doc__ or "").partition("\n")[0], where, families)
 
 
 def broken(rule_id: str, pointer: str, detail: str, *, expected: str = "", severity: Severity = Severity.WARNING) -> Problem:

@@ -1,4 +1,4 @@
-"""Rules that are no function over one message: where each is held, or that it waits. Together with the functions, all of c.1 and c.2."""
+"""Rules of all families, and of travel, that are no function over one message: where each is held, or that it waits."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Final
 
 from gateway.core.problems import RuleId
 from gateway.core.rules.base import Kind, Rule, register
+from gateway.core.travel import FAMILY as TRAVEL
 
 WAITS: Final = ""  # for a later feature; of what can be checked or decided, the list is closed: the others are duties (kind system)
 
@@ -91,5 +92,19 @@ PARTLY_WAITS: Final = {
     "R-TRV-09": "an order carried by an order-summary (ORD)",
 }
 
+OF_SOME: Final[dict[str, tuple[str, ...]]] = {
+    "R-RTE-05": (TRAVEL,),
+    "R-RTE-06": ("order-summary", "risk-update", "breach-notification"),
+    "R-RTE-07": ("acknowledgement", "information-response", "correction"),
+    "R-TIM-01": (TRAVEL,),
+    "R-TIM-05": (TRAVEL,),
+    "R-TRV-09": (TRAVEL, "order-summary"),
+}
+
+
+def _families(rule_id: str) -> tuple[str, ...]:
+    return OF_SOME.get(rule_id, (TRAVEL,) if rule_id.startswith("R-TRV-") else ())
+
+
 for _id, _kind, _effect, _source, _where, _text in ENTRIES:
-    register(Rule(RuleId(_id), _kind, _effect, _source, _text, _where))
+    register(Rule(RuleId(_id), _kind, _effect, _source, _text, _where, _families(_id), PARTLY_WAITS.get(_id, "")))

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any, Final
 
 from gateway.core.message import Message
 from gateway.core.problems import Code, Problem, RuleId, Severity
-from gateway.core.rules.base import RuleContext, as_firm_as, broken, rule, shown
+from gateway.core.rules.base import FREE_TEXTS, RuleContext, as_firm_as, broken, rule, shown
+from gateway.core.rules.dates import ages
 from gateway.core.travel import FAMILY as TRAVEL
 
 HURTFUL: Final = frozenset({"OFFENCE", "MODUS_OPERANDI"})
-TEXTS: Final = ("emergency_reason", "text")  # of a body, free text by themselves
-TEXT_LISTS: Final = ("narratives", "purpose_of_travel")  # of a body, lists of objects that may have a `text`
+OF_EVERY_FAMILY: Final = ("/handling/conditions/*", "/body/person/description/marks")  # free texts, beside a family's own
 NOTHING: Final[Mapping[str, Any]] = {}
+FREE_TEXTS["acknowledgement"] = ("/body/text",)
 
 
 @rule("R-GEN-03", effect="E", source="V:RPDR")
@@ -40,10 +41,11 @@ def free_text_is_answered_with_a_reminder(msg: Message, ctx: RuleContext) -> Ite
         )  # fmt: skip
 
 
-@rule("R-GEN-11", effect="W", source="V:IMLFAQ")
+@rule("R-GEN-11", effect="W", source="V:IMLFAQ", families=(TRAVEL,))
 def entry_is_the_destination_s_own_decision(msg: Message, ctx: RuleContext) -> Iterator[Problem]:  # noqa: ARG001 -- see above
     """No list value recommends or decides entry; a travel notice with free text is reminded that this is the destination's decision."""
-    if msg.family.name == TRAVEL and (first := next(free_texts(msg), None)) is not None:
+    first = next(free_texts(msg), None)
+    if first is not None:
         yield broken("R-GEN-11", first, "entry is the destination's own decision", expected="facts, no advice to allow or refuse entry")
 
 
@@ -85,29 +87,30 @@ def the_subject_is_whole(msg: Message, ctx: RuleContext) -> Iterator[Problem]:
 
 def free_texts(msg: Message) -> Iterator[str]:
     """Yield pointers to every filled free text of a message."""
-    body = msg.body
-    yield from (f"/handling/conditions/{i}" for i, text in enumerate(msg.event["handling"].get("conditions", ())) if text)
-    yield from (f"/body/{name}" for name in TEXTS if body.get(name))
-    for name in TEXT_LISTS:
-        yield from (f"/body/{name}/{i}/text" for i, item in enumerate(body.get(name, ())) if item.get("text"))
-    if body.get("decision_not_to_transmit", NOTHING).get("text"):
-        yield "/body/decision_not_to_transmit/text"
-    if body.get("person", NOTHING).get("description", NOTHING).get("marks"):
-        yield "/body/person/description/marks"
+    for way in (*OF_EVERY_FAMILY, *FREE_TEXTS.get(msg.family.name, ())):
+        yield from _filled(msg.event, way.split("/")[1:], "")
+
+
+def _filled(node: object, way: Sequence[str], pointer: str) -> Iterator[str]:
+    """Follow a way with `*` for every item of a list; what is not there, or has another shape, is passed over."""
+    if not way:
+        if node:
+            yield pointer
+        return
+    step, *rest = way
+    if step == "*" and isinstance(node, list):
+        for index, item in enumerate(node):
+            yield from _filled(item, rest, f"{pointer}/{index}")
+    elif isinstance(node, Mapping) and step in node:
+        yield from _filled(node[step], rest, f"{pointer}/{step}")
 
 
 def _minor(birth: str, on: date, *, years: int) -> bool | None:
     """Say whether somebody born on a day of any precision (YYYY, YYYY-MM, YYYY-MM-DD) is a minor; None where it does not settle it."""
-    youngest = _age(birth, on, youngest=True)
-    oldest = _age(birth, on, youngest=False)
-    if oldest < years:
+    least, greatest = ages(birth, on)
+    if greatest < years:
         return True
-    return False if youngest >= years else None
-
-
-def _age(birth: str, on: date, *, youngest: bool) -> int:
-    year, month, day = (*(int(part) for part in birth.split("-")), *((12, 31) if youngest else (1, 1))[birth.count("-") :])
-    return on.year - year - ((on.month, on.day) < (month, day))
+    return False if least >= years else None
 
 
 def _text(value: object) -> str | None:

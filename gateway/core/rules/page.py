@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 from gateway.core.rules.base import RULES, Rule
-from gateway.core.rules.elsewhere import PARTLY_WAITS
 from gateway.core.rules.tables import RuleRow, RuleTables, Unit
 
 SOURCES: Final[Mapping[str, str]] = {
@@ -55,22 +54,30 @@ def page(tables: RuleTables) -> str:
 
 def _rules(rules: Iterable[Rule]) -> Iterator[str]:
     yield "## The rules\n"
-    yield "| id | kind | effect | rule | source | held by |"
-    yield "| --- | --- | --- | --- | --- | --- |"
+    yield "| id | families | kind | effect | rule | source | held by |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
     for one in sorted(rules, key=lambda r: r.id):
-        held = f"`{one.where}`" if one.where else "*a duty, not built yet*" if one.kind == "system" else "*waits*"
-        yield f"| {one.id} | {one.kind} | {one.effect} | {one.text} | {one.source} | {held} |"
+        families = ", ".join(one.families) or "all"
+        yield f"| {one.id} | {families} | {one.kind} | {one.effect} | {one.text} | {one.source} | {held_by(one)} |"
 
 
-def _waiting(rules: Iterable[Rule]) -> Iterator[str]:
+def held_by(one: Rule) -> str:
+    """Name what holds a rule, for people."""
+    if one.where:
+        return f"`{one.where}`"
+    return "*a duty, not built yet*" if one.kind == "system" else "*waits*"
+
+
+def _waiting(rules: Collection[Rule]) -> Iterator[str]:
     yield "\n## What waits for a later feature\n"
     yield "Of all that is checked or decided this list is closed: every other rule above is in force. Duties are no checks.\n"
     yield from (f"- {rule_id}: {what}" for rule_id, what in sorted(waiting(rules).items()))
 
 
-def waiting(rules: Iterable[Rule]) -> dict[str, str]:
+def waiting(rules: Collection[Rule]) -> dict[str, str]:
     """Return the rules, or what part of them, that a later feature brings."""
-    return {one.id: "the whole rule" for one in rules if not one.where and one.kind != "system"} | PARTLY_WAITS
+    whole: dict[str, str] = {one.id: "the whole rule" for one in rules if not one.where and one.kind != "system"}
+    return whole | {one.id: one.waits for one in rules if one.waits}
 
 
 def _numbers(rows: Iterable[RuleRow]) -> Iterator[str]:

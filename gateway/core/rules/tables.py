@@ -20,6 +20,7 @@ class Unit(StrEnum):
 
     DAYS = "days"
     HOURS = "hours"
+    MONTHS = "months"
     YEARS = "years"
     CITATION = "citation"  # no number (0): the row says which law to cite, and from when
 

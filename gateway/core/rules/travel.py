@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
@@ -11,10 +11,10 @@ from typing import Final
 from gateway.contract.values import Country
 from gateway.core.message import Message
 from gateway.core.problems import Problem, Severity
-from gateway.core.rules.base import RuleContext, broken, described, register, shown
+from gateway.core.rules.base import FamilyRules, RuleContext, broken, shown
 from gateway.core.rules.tables import Picked, RuleTables
 from gateway.core.rules.time import LeadTime, lead_time_of_travel, window_of
-from gateway.core.travel import Segment, Stop, Travel, read_travel
+from gateway.core.travel import FAMILY, Segment, Stop, Travel, read_travel
 
 NOTIFIED: Final = "/body/notified_by_subject_at"
 SEGMENTS: Final = "/body/itinerary/segments"
@@ -62,26 +62,9 @@ class Trip:
         return tables.row(rule_id, self.ctx.jurisdiction, self.starts)
 
 
-Check = Callable[[Trip], Iterator[Problem]]
-CHECKS: Final[list[Check]] = []
-
-
-def travel_rule(rule_id: str, *, effect: str, source: str) -> Callable[[Check], Check]:
-    """Register a check of a travel notice."""
-
-    def add(check: Check) -> Check:
-        register(described(rule_id, check, effect=effect, source=source))
-        CHECKS.append(check)
-        return check
-
-    return add
-
-
-def check_travel(msg: Message, ctx: RuleContext) -> Iterator[Problem]:
-    """Yield every problem of a travel notice."""
-    trip = Trip.of(msg, ctx)
-    for check in CHECKS:
-        yield from check(trip)
+TRAVEL: Final = FamilyRules(
+    FAMILY, Trip.of, texts=("emergency_reason", "purpose_of_travel/*/text", "decision_not_to_transmit/text", "narratives/*/text")
+)
 
 
 def _late(trip: Trip, rule_id: str) -> Iterator[Problem]:
@@ -92,13 +75,13 @@ def _late(trip: Trip, rule_id: str) -> Iterator[Problem]:
         yield broken(rule_id, NOTIFIED, f"late: notice was given {lead.given} ahead; it is marked and sent", expected=expected)
 
 
-@travel_rule("R-TRV-01", effect="W", source="V:SMART, V:SMART2, V:SDL")
+@TRAVEL.rule("R-TRV-01", effect="W", source="V:SMART, V:SMART2, V:SDL")
 def us_notice_comes_21_days_ahead(trip: Trip) -> Iterator[Problem]:
     """US: the subject tells its registry at least 21 days before the journey starts."""
     yield from _late(trip, "R-TRV-01")
 
 
-@travel_rule("R-TRV-02", effect="W", source="V:IMLFAQ")
+@TRAVEL.rule("R-TRV-02", effect="W", source="V:IMLFAQ")
 def us_emergency_travel_says_why(trip: Trip) -> Iterator[Problem]:
     """US: emergency travel may be told later, as soon as it is scheduled, and says why; without a reason the usual lead time stands."""
     if trip.travel.emergency and not trip.travel.emergency_explained and trip.row("R-TRV-02") is not None:
@@ -108,13 +91,13 @@ def us_emergency_travel_says_why(trip: Trip) -> Iterator[Problem]:
     yield from _late(trip, "R-TRV-02")
 
 
-@travel_rule("R-TRV-03a", effect="W", source="V:NACRO (E, W, NI)")
+@TRAVEL.rule("R-TRV-03a", effect="W", source="V:NACRO (E, W, NI)")
 def uk_notice_comes_7_days_ahead(trip: Trip) -> Iterator[Problem]:
     """UK: notice at least 7 days before departure."""
     yield from _late(trip, "R-TRV-03a")
 
 
-@travel_rule("R-TRV-03b", effect="W", source="V:NI16 (violent offenders); sexual G")
+@TRAVEL.rule("R-TRV-03b", effect="W", source="V:NI16 (violent offenders); sexual G")
 def uk_late_notice_has_a_last_hour(trip: Trip) -> Iterator[Problem]:
     """UK: known over 7 days ahead but told late: as soon as practicable, with reasonable excuse, not less than 24 hours before."""
     picked = trip.row("R-TRV-03b")
@@ -129,19 +112,19 @@ def uk_late_notice_has_a_last_hour(trip: Trip) -> Iterator[Problem]:
         yield broken("R-TRV-03b", NOTIFIED, "later than a late notice may be; it is marked and sent", expected=expected)
 
 
-@travel_rule("R-TRV-03c", effect="W", source="V:NI16; E&W, NI sexual G")
+@TRAVEL.rule("R-TRV-03c", effect="W", source="V:NI16; E&W, NI sexual G")
 def uk_short_notice_comes_12_hours_ahead(trip: Trip) -> Iterator[Problem]:
     """UK: a journey not known 7 days ahead (emergency, with its reason) is told not less than 12 hours before."""
     yield from _late(trip, "R-TRV-03c")
 
 
-@travel_rule("R-TRV-03d", effect="W", source="V:NI14; V:NACRO")
+@TRAVEL.rule("R-TRV-03d", effect="W", source="V:NI14; V:NACRO")
 def uk_change_comes_in_time(trip: Trip) -> Iterator[Problem]:
     """UK: a change to a notice (supersedes): Northern Ireland 12 hours before, England and Wales 24."""
     yield from _late(trip, "R-TRV-03d")
 
 
-@travel_rule("R-TRV-03e", effect="N", source="V:NI16; sexual G")
+@TRAVEL.rule("R-TRV-03e", effect="N", source="V:NI16; sexual G")
 def short_trips_to_ireland_need_no_notice(trip: Trip) -> Iterator[Problem]:
     """Northern Ireland: a journey to the Republic of Ireland alone is told only if it lasts 3 days or longer."""
     only_ireland = bool(trip.abroad) and all(s.arrival.country == IRELAND for s in trip.abroad)
@@ -149,7 +132,7 @@ def short_trips_to_ireland_need_no_notice(trip: Trip) -> Iterator[Problem]:
         yield from _below(trip, "R-TRV-03e", Severity.NOTE)
 
 
-@travel_rule("R-TRV-04", effect="W", source="V:NR12, V:NACRO")
+@TRAVEL.rule("R-TRV-04", effect="W", source="V:NR12, V:NACRO")
 def every_length_of_trip_is_told(trip: Trip) -> Iterator[Problem]:
     """England and Wales: every length of journey since 13 August 2012; before, those under 3 days were exempt."""
     yield from _below(trip, "R-TRV-04", Severity.WARNING)
@@ -164,14 +147,14 @@ def _below(trip: Trip, rule_id: str, severity: Severity) -> Iterator[Problem]:
         )
 
 
-@travel_rule("R-TRV-05", effect="N", source="existence V:NACRO; numbers G")
+@TRAVEL.rule("R-TRV-05", effect="N", source="existence V:NACRO; numbers G")
 def scotland_has_rows_of_its_own(trip: Trip) -> Iterator[Problem]:
     """Scotland: its own regulations (SSI 2004/205 as amended), in rows of its own that nobody has verified yet."""
     if trip.ctx.within("GB-SCT") and trip.lead is not None:
         yield broken("R-TRV-05", NOTIFIED, f"judged by Scottish rows: {shown(trip.lead.picked.row)}", severity=Severity.NOTE)
 
 
-@travel_rule("R-TRV-06", effect="E, W", source="V:NACRO, V:HALS; other bases own")
+@TRAVEL.rule("R-TRV-06", effect="E, W", source="V:NACRO, V:HALS; other bases own")
 def uk_notice_holds_what_the_law_asks(trip: Trip) -> Iterator[Problem]:
     """UK: a DECLARED notice says departure, first destination and point of arrival; later points, carriers, first night, return if held."""
     if not trip.ctx.within("GB"):
@@ -208,7 +191,7 @@ def _if_held(trip: Trip) -> Iterator[Problem]:
         )
 
 
-@travel_rule("R-TRV-07", effect="W", source="V:TRV01 reg.3; later ones G")
+@TRAVEL.rule("R-TRV-07", effect="W", source="V:TRV01 reg.3; later ones G")
 def a_point_of_arrival_is_no_city(trip: Trip) -> Iterator[Problem]:
     """UK: a point of arrival is the station, port or airport where the traveller disembarks, so no place of kind CITY."""
     if not trip.ctx.within("GB"):
@@ -219,7 +202,7 @@ def a_point_of_arrival_is_no_city(trip: Trip) -> Iterator[Problem]:
             yield broken("R-TRV-07", pointer, "a city is no point of arrival", expected="AIRPORT, SEAPORT, STATION or BORDER_POST")
 
 
-@travel_rule("R-TRV-11", effect="E", source="own")
+@TRAVEL.rule("R-TRV-11", effect="E", source="own")
 def a_journey_goes_forward_and_abroad(trip: Trip) -> Iterator[Problem]:
     """Segments are numbered upwards, their dates do not go backwards, none arrives before it departs, and one country is not home."""
     for one, following in pairwise(trip.segments):
@@ -251,7 +234,7 @@ def _before(later: Stop, earlier: Stop, trip: Trip) -> bool:
     return one is not None and other is not None and one.latest < other.earliest
 
 
-@travel_rule("R-TRV-17", effect="N", source="V:CFR72")
+@TRAVEL.rule("R-TRV-17", effect="N", source="V:CFR72")
 def us_time_and_manner_are_in_part_72(trip: Trip) -> Iterator[Problem]:
     """US: time and manner of the notice are in 28 CFR Part 72, from 7 January 2022; its text on travel was not verified."""
     picked = trip.row("R-TRV-17")
@@ -259,7 +242,7 @@ def us_time_and_manner_are_in_part_72(trip: Trip) -> Iterator[Problem]:
         yield broken("R-TRV-17", NOTIFIED, f"time and manner of the notice: {picked.row.source}", severity=Severity.NOTE)
 
 
-@travel_rule("R-TRV-18", effect="W", source="own; V:APD")
+@TRAVEL.rule("R-TRV-18", effect="W", source="own; V:APD")
 def a_segment_s_country_is_its_airport_s(trip: Trip) -> Iterator[Problem]:
     """The country of a segment's end is that of its airport."""
     for segment in trip.segments:
@@ -270,7 +253,7 @@ def a_segment_s_country_is_its_airport_s(trip: Trip) -> Iterator[Problem]:
                 yield broken("R-TRV-18", pointer, "the airport lies in another country", expected=airport.country)
 
 
-@travel_rule("R-TIM-02", effect="N", source="own")
+@TRAVEL.rule("R-TIM-02", effect="N", source="own")
 def a_date_without_time_is_said(trip: Trip) -> Iterator[Problem]:
     """A date without time counts from its earliest instant for lateness, to its latest for "left before"; the answer says date only."""
     if trip.lead is not None and trip.lead.date_only:
@@ -278,7 +261,7 @@ def a_date_without_time_is_said(trip: Trip) -> Iterator[Problem]:
         yield broken("R-TIM-02", f"{SEGMENTS}/0/departure/time", detail, expected="the local time, if known", severity=Severity.NOTE)
 
 
-@travel_rule("R-TIM-03", effect="N", source="own")
+@TRAVEL.rule("R-TIM-03", effect="N", source="own")
 def losing_rows_are_named(trip: Trip) -> Iterator[Problem]:
     """Of dated rows in conflict the more specific jurisdiction holds, then the source, verified, later, stricter; the losers are named."""
     if trip.lead is None:
