@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import NewType
 
 from gateway.contract.errors import SenderError
+from gateway.core.limits import PROBLEMS_COUNT_MAX
 
 RuleId = NewType("RuleId", str)  # as in docs/rules.md: R-TRV-11
 
@@ -72,6 +73,14 @@ class Problem:
     def is_error(self) -> bool:
         """Say whether this alone rejects the message."""
         return self.severity is Severity.ERROR
+
+
+def bounded(problems: list[Problem]) -> list[Problem]:
+    """Return the problems, cut to what a person mends at a time, and saying so."""
+    if len(problems) <= PROBLEMS_COUNT_MAX:
+        return problems
+    more = Problem(code=Code.SCHEMA_INVALID, detail="there are more faults than these", expected="mend these, and submit again", pointer="")
+    return [*problems[: PROBLEMS_COUNT_MAX - 1], more]
 
 
 class RefusedInputError(SenderError):

@@ -12,19 +12,21 @@ from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import jsonschema_rs
 
 from gateway.contract.errors import InvariantError
 from gateway.contract.values import Family
 from gateway.core.groups import ALWAYS
-from gateway.core.problems import Code, Problem
+from gateway.core.problems import Code, Problem, bounded
 from gateway.core.reference import CodeLists
-from gateway.core.schema_faults import Explainer, bounded
 from gateway.core.schema_source import Schema, SchemaError, SchemaFiles, delivery, submission
 from gateway.core.schema_tree import CodeTree, GroupTree, code_tree, group_tree
 from gateway.core.strict_json import canonical
+
+if TYPE_CHECKING:
+    from gateway.core.schema_faults import Explainer
 
 Entry = Literal["submission", "delivery"]
 QUALITY: Final = "/handling/data_quality"
@@ -47,11 +49,10 @@ def parse_family_uri(base: str, uri: str) -> Family | None:
 
 @dataclass(frozen=True, slots=True)
 class _Compiled:
-    """One family: both schemas, the fast and the explaining validator of each, groups and codes."""
+    """One family: both schemas, the fast validator of each, groups and codes."""
 
     documents: Mapping[Entry, dict[str, Any]]
     fast: Mapping[Entry, jsonschema_rs.Draft202012Validator]
-    slow: Mapping[Entry, Explainer]
     groups: GroupTree
     codes: CodeTree
 
@@ -104,7 +105,7 @@ class Schemas:
     def verdicts(self, family: Family, event: object, entry: Entry = "submission") -> tuple[bool, bool]:
         """Return what the fast and the explaining validator say: they must agree, and a test feeds them what could part them."""
         compiled = self._of(family)
-        return compiled.fast[entry].is_valid(event), compiled.slow[entry].accepts(event)
+        return compiled.fast[entry].is_valid(event), _explainer(compiled, entry).accepts(event)
 
     def _of(self, family: Family) -> _Compiled:
         if family not in self._compiled:
@@ -133,16 +134,22 @@ def _compile(files: SchemaFiles, family: Family) -> _Compiled:
     return _Compiled(
         documents=documents,
         fast={entry: jsonschema_rs.Draft202012Validator(document, validate_formats=True) for entry, document in documents.items()},
-        slow={entry: Explainer(document) for entry, document in documents.items()},
         groups=group_tree(documents["submission"]),
         codes=code_tree(documents["submission"]) or CodeTree(),
     )
 
 
+def _explainer(compiled: _Compiled, entry: Entry) -> Explainer:
+    """Return what explains a refusal. Its library is loaded with the first one: that takes longer than all the rest of a start."""
+    from gateway.core.schema_faults import Explainer  # noqa: PLC0415
+
+    return Explainer(compiled.documents[entry])
+
+
 def _shape(compiled: _Compiled, event: Mapping[str, Any], entry: Entry) -> list[Problem]:
     if compiled.fast[entry].is_valid(event):
         return []
-    found = compiled.slow[entry].problems(event)  # should it find nothing, the refusal stands all the same
+    found = _explainer(compiled, entry).problems(event)  # should it find nothing, the refusal stands all the same
     return found or [Problem(code=Code.SCHEMA_INVALID, detail="does not fit the schema", expected="the family's schema", pointer="")]
 
 

@@ -18,7 +18,7 @@ from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 
 from gateway.core.limits import PROBLEMS_COUNT_MAX
-from gateway.core.problems import Code, Problem, RuleId
+from gateway.core.problems import Code, Problem, RuleId, bounded
 from gateway.core.schema_source import EXTENSIONS, Schema
 from gateway.core.schema_tree import escape
 
@@ -84,14 +84,6 @@ class Explainer:
             for problem in _explained(error):
                 found.setdefault((problem.pointer or "", "unknown" if error.validator == "additionalProperties" else ""), problem)
         return bounded(list(found.values()))
-
-
-def bounded(problems: list[Problem]) -> list[Problem]:
-    """Return the problems, cut to what a person mends at a time, and saying so."""
-    if len(problems) <= PROBLEMS_COUNT_MAX:
-        return problems
-    more = Problem(code=Code.SCHEMA_INVALID, detail="there are more faults than these", expected="mend these, and submit again", pointer="")
-    return [*problems[: PROBLEMS_COUNT_MAX - 1], more]
 
 
 def _explained(error: Any) -> Iterator[Problem]:
