@@ -364,6 +364,9 @@ async def _open(
 
     async def stop() -> None:
         stopping.set()
+        for partner in made.partners.values():
+            if partner.gate is not None:
+                partner.gate.set()  # nobody waits for a partner that hangs
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
