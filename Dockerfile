@@ -16,6 +16,8 @@ COPY --from=build /build/gateway /app/gateway
 COPY --from=build /build/adapters /app/adapters
 COPY schemas /app/schemas
 COPY policies /app/policies
+COPY partners /app/partners
+COPY docs/problems.md /app/docs/problems.md
 RUN printf '#!/opt/gateway/bin/python\nfrom gateway.cli.main import app\n\napp()\n' >/usr/local/bin/gateway && chmod 755 /usr/local/bin/gateway
 ENV PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /app

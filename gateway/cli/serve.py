@@ -25,6 +25,7 @@ from gateway.ops.tls import server_context
 
 Loaded = TypeVar("Loaded")
 _INNER: Final = frozenset({ProcessRole.EMBEDDED, ProcessRole.INNER})
+_PUSHES: Final = frozenset({ProcessRole.EMBEDDED, ProcessRole.COURIER})
 _LISTENS: Final = frozenset({ProcessRole.EMBEDDED, ProcessRole.EDGE})
 
 
@@ -93,7 +94,7 @@ class Check:
             self._try(bootstrap.keystore(settings).own)
         if settings.role in _LISTENS:
             self._listener()
-        if settings.role is not ProcessRole.INNER and adapters is not None and partners is not None:
+        if settings.role in _PUSHES and adapters is not None and partners is not None:
             self._transports(adapters, partners)
         if settings.bus.kind == "kafka":
             self._try(lambda: bootstrap.kafka_access(settings))
@@ -131,6 +132,7 @@ class Check:
     def _listener(self) -> None:
         listener = self._settings.partner_listener
         self._try(bootstrap.keystore(self._settings).key_set)
+        self._try(bootstrap.problems_page)
         if listener.tls_certificate is not None and listener.tls_key is not None:
             certificate, key = listener.tls_certificate, listener.tls_key
             self._try(lambda: server_context(certificate, key, client_ca=listener.client_ca))

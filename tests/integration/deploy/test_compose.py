@@ -92,7 +92,7 @@ def test_inner_gets_no_transport_credentials_and_no_server_key(services: dict[st
         ("kafka_admin_password", {"kafka", "kafka-setup"}),
         ("kafka_server_pem", {"kafka"}),
         ("kafka_edge_password", {"edge", "kafka-setup"}),
-        ("kafka_inner_password", {"inner", "migrate", "kafka-setup"}),
+        ("kafka_inner_password", {"inner", "kafka-setup"}),
         ("kafka_courier_main_password", {"courier", "kafka-setup"}),
         ("kafka_register_gb_password", {"kafka-setup"}),
     ],
@@ -162,7 +162,7 @@ def test_the_shipped_settings_of_each_role_are_without_fault(
     def here(text: str) -> str:
         return re.sub(r"/(run|app|etc)/", lambda found: f"{tmp_path}/{found[1]}/", text)
 
-    for folder in ("run/secrets", "app/schemas", "app/policies", "etc/gateway/partners", "etc/gateway/keys/public"):
+    for folder in ("run/secrets", "app/schemas", "etc/gateway/policies", "etc/gateway/partners", "etc/gateway/keys/public"):
         (tmp_path / folder).mkdir(parents=True)
     for target in services[role]["secrets"].values():
         if not target.startswith("/"):
