@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -35,9 +35,7 @@ from gateway.app.sequence import Evidence, Sequencer
 from gateway.app.settle import Settle, Timers
 from gateway.app.supervise import Loop, Supervisor, every, until_stopped
 from gateway.app.world import Holder, Signers, World
-from gateway.buses.kafka import KafkaAccess, KafkaBus
 from gateway.buses.kafka_plan import Shape, least, make_plan
-from gateway.buses.kafka_setup import KafkaSetup
 from gateway.buses.memory import MemoryBus
 from gateway.buses.requests import BusDesk, RequestServer
 from gateway.contract import loading
@@ -65,6 +63,9 @@ from gateway.ops.system import SystemClock, SystemDice
 from gateway.ops.telemetry import Metrics, Telemetry
 from gateway.ops.tls import server_context
 from gateway.stores.open import open_store
+
+if TYPE_CHECKING:
+    from gateway.buses.kafka import KafkaAccess
 
 ADAPTERS: Final = {"native": "adapters.formats.native", "https_push": "adapters.transports.https_push"}
 SEAL_SECONDS: Final = 0.1  # between looks for due legs where nothing nudged
@@ -171,11 +172,19 @@ def _digest_of(partners: Partners) -> str:
 
 def kafka_access(settings: Settings) -> KafkaAccess:
     """Return how this process's principal reaches the broker."""
+    from gateway.buses.kafka import KafkaAccess  # noqa: PLC0415 -- the embedded form loads no Kafka library, and starts the sooner
+
     bus = settings.bus
     password = bus.password_file.read_text(encoding="utf-8").strip() if bus.password_file else ""
     return KafkaAccess(
         bootstrap=bus.bootstrap, security=bus.security, user=bus.user, password=password, ca_file=str(bus.ca_file) if bus.ca_file else None
     )
+
+
+def _kafka_bus(settings: Settings) -> Bus:
+    from gateway.buses.kafka import KafkaBus  # noqa: PLC0415 -- as above
+
+    return KafkaBus(kafka_access(settings))
 
 
 def kafka_shape(partners: Partners) -> Shape:
@@ -188,6 +197,8 @@ async def _refuse_unsafe_topics(settings: Settings, partners: Partners) -> None:
     """Refuse a broker that would lose or keep what it must not (design.md 3.10, 3.12). Raises `TopicsWantingError`."""
     if settings.role is not ProcessRole.INNER or settings.is_dev:
         return
+    from gateway.buses.kafka_setup import KafkaSetup  # noqa: PLC0415 -- as above
+
     plan = make_plan(least(kafka_shape(partners), waived=settings.waivers), settings.environment, waived=settings.waivers)
     await asyncio.to_thread(KafkaSetup(kafka_access(settings)).refuse_wanting, plan)
 
@@ -199,7 +210,7 @@ async def build(settings: Settings) -> AsyncIterator[Gateway]:
     telemetry = Telemetry(metrics)
     built = Gateway(settings, Supervisor(telemetry), {})
     async with AsyncExitStack() as stack:
-        built.bus = MemoryBus() if settings.bus.kind == "memory" else KafkaBus(kafka_access(settings))
+        built.bus = MemoryBus() if settings.bus.kind == "memory" else _kafka_bus(settings)
         stack.push_async_callback(built.bus.close)
         desk: Desk | None = None
         if settings.role in {ProcessRole.EMBEDDED, ProcessRole.INNER}:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from gateway.app.ports import Store, StoreUnavailableError
-from gateway.stores.postgres import PostgresStore
 from gateway.stores.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from gateway.stores.postgres import PostgresStore
 
 SQLITE: Final = "sqlite:///"  # three strokes and a path, as SQLAlchemy spells it; an absolute one makes four
 POSTGRES: Final = ("postgresql://", "postgres://")
@@ -59,6 +61,8 @@ def _store(url: str, password: str | None = None) -> SqliteStore | PostgresStore
     if url.startswith(SQLITE) and url != SQLITE and ":memory:" not in url:
         return SqliteStore(Path(url.removeprefix(SQLITE)))
     if url.startswith((*POSTGRES, f"{SPELLED}://")):
+        from gateway.stores.postgres import PostgresStore  # noqa: PLC0415 -- the embedded form loads no asyncpg, and starts the sooner
+
         return PostgresStore(_for_libpq(url, password))
     raise StoreUnavailableError("the address of the database must be sqlite:///PATH or postgresql://USER@HOST/NAME")
 

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection
 
 from gateway.app.ports import StoreUnavailableError
@@ -18,6 +16,9 @@ MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 def upgrade(connection: Connection) -> None:
     """Bring the database to the newest version, in the connection's transaction."""
+    from alembic import command  # noqa: PLC0415 -- only who migrates loads it
+    from alembic.config import Config  # noqa: PLC0415 -- same
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
