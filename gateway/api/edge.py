@@ -76,7 +76,7 @@ class Edge:
         Raises `MalformedError` for an address that is not a path, `UntrustedError` for an Authorization header or certificate not ours.
         """
         path, _, query = request.raw_path.partition("?")
-        if not path.startswith("/"):
+        if not path.startswith("/") or not request.raw_path.isascii():
             raise MalformedError("the address is not a path", code=Code.REQUEST_INVALID, expected="origin-form (RFC 9112, section 3.2.1)")
         return Question(
             kind=kind,

@@ -43,7 +43,12 @@ class Outcomes:
             self._telemetry.event("record-unreadable", code=record.topic)
             return None
         return Change(
-            leg_id=report.leg_id, event=report.event, attempt=report.attempt, code=report.code or None, retry_after=report.retry_after
+            leg_id=report.leg_id,
+            event=report.event,
+            attempt=report.attempt,
+            partner=report.partner,
+            code=report.code or None,
+            retry_after=report.retry_after,
         )
 
 

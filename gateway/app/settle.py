@@ -24,7 +24,7 @@ from gateway.app.ports import Clock, Dice, LegRow, Store, Telemetry, UnitOfWork
 from gateway.app.records import leg_entry
 from gateway.app.world import Holder
 from gateway.contract.errors import InvariantError
-from gateway.contract.values import LegId
+from gateway.contract.values import LegId, PartnerId
 from gateway.core import limits
 from gateway.core.deadlines import exhausted, next_attempt
 from gateway.core.decided import HoldReason
@@ -45,6 +45,7 @@ class Change:
     leg_id: LegId
     event: Event
     attempt: int | None = None
+    partner: PartnerId | None = None  # whose document the courier says it carried
     code: str | None = None  # what the other side said, one word
     reason: str | None = None  # why the leg ends so
     hold: HoldReason | None = None
@@ -114,7 +115,9 @@ class Settle:
     def _after(self, leg: LegRow, change: Change, now: datetime) -> LegRow | None:
         """Return the leg after one change, None where it stays. Raises `InvariantError` for what cannot be."""
         delivery, event = self._delivery(leg), change.event
-        if event in {Event.FAILED, Event.LEASE_ENDED} and exhausted(leg.failures + 1, delivery):
+        if change.partner is not None and (change.partner != leg.partner or leg.state is State.AVAILABLE):
+            raise InvariantError(leg.leg_id, "not this courier's")  # an offered leg is the partner's to answer, never a courier's
+        if event is Event.FAILED and exhausted(leg.failures + 1, delivery):  # the end of a lease is no news, and no fault of the partner
             event = Event.GAVE_UP
         state = self._state(leg, event, change)
         if event is Event.NOT_SEALED:  # no attempt was made: none of those the profile allows is used up
@@ -124,6 +127,8 @@ class Settle:
         code = change.code if event in DONE else change.code or leg.last_code  # a success is not spoken of in the words of a failure
         leg = replace(leg, state=state, last_code=code, proof=change.proof or leg.proof, lease_until=None)
         match state:
+            case State.READY if event is Event.LEASE_ENDED:
+                return replace(leg, due_at=now)  # a lease long enough to pace it
             case State.READY:
                 due = next_attempt(now, leg.failures + 1, delivery=delivery, jitter=self._dice.jitter(), partner_asked=change.retry_after)
                 return replace(leg, failures=leg.failures + 1, due_at=due)

@@ -132,7 +132,7 @@ async def test_p12_a_report_that_comes_after_the_lease_still_counts_and_nothing_
         h.clock.advance(seconds=LEASE_SECONDS_MAX + 1)
         await h.timers.run_once()
         leg = (await h.legs(jti))[FR]
-        assert (leg.state, leg.attempt, leg.failures) == (State.READY, 1, 1)
+        assert (leg.state, leg.attempt, leg.failures) == (State.READY, 1, 0)
         await h.settle.run([success(leg.leg_id, attempt=1)])
         h.clock.advance(seconds=3600)
         await h.run_until_idle()

@@ -123,7 +123,7 @@ async def test_an_ended_lease_goes_again_with_the_next_attempt(tmp_path: Path) -
         h.clock.advance(seconds=1)
         assert await h.timers.run_once() == 1
         after = await leg_of(h, leg.message.jti)
-        assert (after.state, after.attempt, after.failures, after.last_code) == (State.READY, 1, 1, "no-report")
+        assert (after.state, after.attempt, after.failures, after.last_code) == (State.READY, 1, 0, "no-report")  # no news is no failure of the partner
         h.clock.advance(seconds=60)
         await h.seal.run_once()
         assert (await leg_of(h, leg.message.jti)).attempt == 2
@@ -147,8 +147,7 @@ async def test_a_late_success_of_any_attempt_counts_and_a_late_failure_does_not(
 async def test_a_dead_letter_that_arrived_after_all_is_delivered_and_told(tmp_path: Path) -> None:
     async with house(tmp_path, profiles=fr(attempts_max=1)) as h:
         leg = await sending(h)
-        h.clock.advance(seconds=LEASE_SECONDS_MAX)
-        await h.timers.run_once()
+        await h.settle.run([Change(leg_id=leg.leg_id, event=Event.FAILED, attempt=1, code="timeout")])
         assert (await leg_of(h, leg.message.jti)).state is State.DEAD
         await h.settle.run([Change(leg_id=leg.leg_id, event=Event.DELIVERED, attempt=1)])
         after = await leg_of(h, leg.message.jti)
@@ -159,8 +158,7 @@ async def test_a_dead_letter_that_arrived_after_all_is_delivered_and_told(tmp_pa
 async def test_a_dead_letter_that_arrived_after_all_still_owes_its_receipt(tmp_path: Path) -> None:
     async with house(tmp_path, profiles=fr(attempts_max=1, closes=Closes.RECEIPTED, receipt_seconds=600)) as h:
         leg = await sending(h)
-        h.clock.advance(seconds=LEASE_SECONDS_MAX)
-        await h.timers.run_once()
+        await h.settle.run([Change(leg_id=leg.leg_id, event=Event.FAILED, attempt=1, code="timeout")])
         await h.settle.run([Change(leg_id=leg.leg_id, event=Event.DELIVERED, attempt=1)])
         after = await leg_of(h, leg.message.jti)
         assert (after.state, after.ended_at, after.reason) == (State.DELIVERED, None, None)
