@@ -25,7 +25,7 @@ from gateway.app.courier import Courier
 from gateway.app.inbox import Inbox
 from gateway.app.intake import Intake
 from gateway.app.outgoing import Outgoings
-from gateway.app.ports import Bus, Desk, Store
+from gateway.app.ports import Bus, BusUnavailableError, Desk, Store
 from gateway.app.query import Query
 from gateway.app.requests import Requests
 from gateway.app.safe import Safe
@@ -90,6 +90,7 @@ class Gateway:
     holder: Holder | None = None
     store: Store | None = None
     bus: Bus | None = None
+    read: tuple[Partners, Mapping[str, Adapter]] | None = None  # profiles and adapters, once they were
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop`, then drain."""
@@ -194,13 +195,16 @@ def kafka_shape(partners: Partners) -> Shape:
 
 
 async def _refuse_unsafe_topics(settings: Settings, partners: Partners) -> None:
-    """Refuse a broker that would lose or keep what it must not (design.md 3.10, 3.12). Raises `TopicsWantingError`."""
+    """Refuse a broker that loses or keeps what it must not (design.md 3.10, 3.12). Raises `TopicsWantingError`, `BusUnavailableError`."""
     if settings.role is not ProcessRole.INNER or settings.is_dev:
         return
     from gateway.buses.kafka_setup import KafkaSetup  # noqa: PLC0415 -- as above
 
     plan = make_plan(least(kafka_shape(partners), waived=settings.waivers), settings.environment, waived=settings.waivers)
-    await asyncio.to_thread(KafkaSetup(kafka_access(settings)).refuse_wanting, plan)
+    try:
+        await asyncio.to_thread(KafkaSetup(kafka_access(settings)).refuse_wanting, plan)
+    except BusUnavailableError as exc:
+        raise BusUnavailableError(f"the broker at {settings.bus.bootstrap} does not answer {settings.bus.user}: {exc}") from exc
 
 
 @asynccontextmanager
@@ -233,6 +237,7 @@ async def _inner(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry, me
     keys_from = keystore(settings)
     keys = keys_from.private()
     loaded = load(settings, keys, keys_from)
+    built.read = loaded.partners, loaded.adapters
     await _refuse_unsafe_topics(settings, loaded.partners)
     store = built.store = await stack.enter_async_context(store_of(settings))
     bus = built.bus
@@ -367,11 +372,18 @@ def _measure(store: Store, requests: Requests, metrics: Metrics, clock: SystemCl
     return once
 
 
+def _partners(built: Gateway) -> tuple[Partners, Mapping[str, Adapter]]:
+    """Return profiles and adapters: read once, whatever the role does with them."""
+    if built.read is None:
+        adapters = load_adapters()
+        reference, schemas = load_lists(built.settings)
+        built.read = load_profiles(built.settings, adapters, reference=reference, schemas=schemas), adapters
+    return built.read
+
+
 async def _courier(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry) -> None:
     settings = built.settings
-    adapters = load_adapters()
-    reference, schemas = load_lists(settings)
-    partners = load_profiles(settings, adapters, reference=reference, schemas=schemas)
+    partners, adapters = _partners(built)
     shards: dict[str, dict[PartnerId, tuple[Transport, float]]] = {}
     for partner, way in partners.transports.items():
         if settings.role is ProcessRole.EMBEDDED or way.shard == settings.shard:
@@ -413,7 +425,7 @@ async def _listen(
         answer_seconds=settings.limits.answer_seconds, poll_seconds=settings.limits.poll_seconds, questions_max=settings.limits.waiting_max
     )
     edge = Edge(desk=desk, clock=SystemClock(), telemetry=telemetry, public=_public(settings, keys), readiness=readiness, bounds=bounds)
-    edge.clients = _client_certificates(settings)
+    edge.clients = _certificates_of(_partners(built)[0])
     runner = app.runner(app.create(edge))
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
@@ -424,13 +436,6 @@ async def _listen(
     site = web.TCPSite(runner, listener.host, listener.port, ssl_context=tls)
     await site.start()
     built.port = runner.addresses[0][1]
-
-
-def _client_certificates(settings: Settings) -> Mapping[str, PartnerId]:
-    """Return whose a TLS client certificate is, by hex SHA-256, as the profiles say."""
-    reference, schemas = load_lists(settings)
-    partners = load_profiles(settings, load_adapters(), reference=reference, schemas=schemas)
-    return _certificates_of(partners)
 
 
 def _certificates_of(partners: Partners) -> Mapping[str, PartnerId]:

@@ -157,7 +157,9 @@ async def test_a_broker_that_refuses_inner_stops_the_start(clean_kafka: KafkaSet
     secret(desk.users / "inner.password", "not-the-password")
     refused = desk.start()
     assert refused.returncode == 1
+    assert f"the broker at {clean_kafka.bootstrap} does not answer inner" in refused.stderr
     assert "Traceback" not in refused.stderr
+    assert "not-the-password" not in refused.stderr
     connection = await asyncpg.connect(postgres_dsn)
     try:
         assert await connection.fetch("SELECT 1 FROM pg_stat_activity WHERE application_name = 'gateway'") == []

@@ -1,0 +1,67 @@
+"""What the composition root makes of profiles: the shape of a broker, and what a reload cannot put in force."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gateway import bootstrap
+from gateway.cli.devsetup import make_dev_setup
+from gateway.contract.errors import OperatorError
+from gateway.contract.values import PartnerId
+from gateway.ops.profiles import Partners
+from gateway.ops.settings import ProcessRole, Settings, load_settings
+
+REGISTER, FRANCE, SPAIN = PartnerId("gb-register"), PartnerId("fr-police"), PartnerId("es-police")
+
+
+@pytest.fixture(scope="module")
+def partners(tmp_path_factory: pytest.TempPathFactory) -> Partners:
+    setup = make_dev_setup(tmp_path_factory.mktemp("partners") / "made", profiles={FRANCE: {"delivery": {"shard": "eu"}}})
+    settings = load_settings(setup.settings[ProcessRole.EMBEDDED])
+    reference, schemas = bootstrap.load_lists(settings)
+    return bootstrap.load_profiles(settings, bootstrap.load_adapters(), reference=reference, schemas=schemas)
+
+
+def with_profile(partners: Partners, partner: PartnerId, **changes: object) -> Partners:
+    changed = replace(partners.profiles[partner], **changes)
+    return Partners({**partners.profiles, partner: changed}, partners.transports)
+
+
+def without_push(partners: Partners, *gone: PartnerId) -> Partners:
+    return Partners(partners.profiles, {id_: way for id_, way in partners.transports.items() if id_ not in gone})
+
+
+def test_a_broker_has_a_shard_for_each_that_is_pushed_to_and_one_where_nobody_is(partners: Partners) -> None:
+    assert bootstrap.kafka_shape(partners).shards == ["eu", "main"]
+    assert bootstrap.kafka_shape(without_push(partners, SPAIN)).shards == ["eu"]
+    assert bootstrap.kafka_shape(without_push(partners, SPAIN, FRANCE)).shards == ["main"]
+
+
+def test_a_channel_keeps_submissions_as_long_as_they_may_be_old(partners: Partners) -> None:
+    assert bootstrap.kafka_shape(partners).registers == {}
+    changed = with_profile(partners, REGISTER, kafka_channel=True, iat_age_seconds=600)
+    assert bootstrap.kafka_shape(changed).registers == {REGISTER: 600}
+
+
+@pytest.mark.parametrize("role", [ProcessRole.EMBEDDED, ProcessRole.INNER])
+def test_a_reload_takes_what_only_decisions_rest_on(partners: Partners, role: ProcessRole) -> None:
+    bootstrap._refuse_restart(Settings(role=role), partners, with_profile(partners, FRANCE, suspended=True, name="Other", version=2))
+
+
+def test_inner_takes_a_change_of_addresses_for_it_holds_none_and_refuses_one_of_channels(partners: Partners) -> None:
+    inner = Settings(role=ProcessRole.INNER)
+    bootstrap._refuse_restart(inner, partners, without_push(partners, FRANCE))
+    with pytest.raises(OperatorError, match="whose Kafka channels there are changed: restart"):
+        bootstrap._refuse_restart(inner, partners, with_profile(partners, REGISTER, kafka_channel=True))
+
+
+def test_the_embedded_form_tells_everything_that_needs_a_restart_at_once(partners: Partners) -> None:
+    changed = with_profile(without_push(partners, FRANCE), REGISTER, client_certificates=frozenset({"0" * 64}))
+    with pytest.raises(OperatorError) as caught:
+        bootstrap._refuse_restart(Settings(role=ProcessRole.EMBEDDED), partners, changed)
+    assert [line.partition(": ")[2].partition(" changed")[0] for line in str(caught.value).splitlines()] == [
+        "how partners are pushed to",
+        "whose client certificates there are",
+    ]
