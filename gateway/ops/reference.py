@@ -33,6 +33,7 @@ ALWAYS_IN_FORCE: Final = date(1900, 1, 1)
 ZONE_YEARS: Final = range(2020, 2041)  # journeys are told ahead; before and after, the first and last offset hold
 PROBE: Final = timedelta(days=7)  # no zone changes its clocks twice within a week: Morocco's month of Ramadan is the shortest
 LIBRARIES: Final = ("pycountry", "airportsdata", "tzdata")
+_TZDATA: Final = resources.files("tzdata.zoneinfo")
 _LIST_KEYS: Final[Mapping[str, type]] = {"id": str, "title": str, "effective_from": date, "source": str, "verified": bool, "entries": list}
 
 
@@ -199,13 +200,13 @@ def _world() -> _World:
         scripts=MappingProxyType({script.alpha_4: script.name for script in pycountry.scripts}),
         airports=MappingProxyType(airports),
         zones_by_country=MappingProxyType(by_country),
-        zone_offsets=ZoneTable(MappingProxyType({name: _zone(name) for name in sorted(names)})),
+        zone_offsets=ZoneTable(_Zones({name: _zone_file(name) for name in sorted(names)})),
     )
 
 
 def _zones_by_country() -> dict[str, tuple[str, ...]]:
     found: defaultdict[str, list[str]] = defaultdict(list)
-    table = resources.files("tzdata.zoneinfo").joinpath("zone.tab").read_text(encoding="utf-8")
+    table = _TZDATA.joinpath("zone.tab").read_text(encoding="utf-8")
     for line in table.splitlines():
         if line and not line.startswith("#"):
             country, _, zone = line.split("\t")[:3]
@@ -217,13 +218,33 @@ def _zones_by_country() -> dict[str, tuple[str, ...]]:
 _PROBES: Final = [datetime(ZONE_YEARS.start, 1, 1, tzinfo=UTC) + PROBE * week for week in range(53 * len(ZONE_YEARS))]
 
 
-def _zone(name: str) -> Zone:
-    """Return the offsets of a zone over `ZONE_YEARS`, from the tzdata package: the system's own may differ between machines."""
-    return _offsets(resources.files("tzdata.zoneinfo").joinpath(*name.split("/")).read_bytes())
+class _Zones(Mapping[str, Zone]):
+    """Zones by name. All files are read at start; a zone is reckoned when it is first asked for: few of 400 ever are."""
+
+    def __init__(self, files: Mapping[str, bytes]) -> None:
+        self._files = files
+
+    def __getitem__(self, name: str) -> Zone:
+        return _offsets(self._files[name])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._files
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+
+def _zone_file(name: str) -> bytes:
+    """Return a zone of the tzdata package: the system's own may differ between machines."""
+    return _TZDATA.joinpath(*name.split("/")).read_bytes()
 
 
 @lru_cache(maxsize=1024)  # many zones are one file under several names
 def _offsets(raw: bytes) -> Zone:
+    """Return the offsets of a zone over `ZONE_YEARS`."""
     zone = ZoneInfo.from_file(io.BytesIO(raw))
     by_wall_clock = [zone.utcoffset(probe) for probe in _PROBES]  # by the clock on the wall, which is fast, and a day off at most
     weeks = [i for i, (one, following) in enumerate(pairwise(by_wall_clock)) if one != following]
