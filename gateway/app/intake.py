@@ -163,8 +163,7 @@ class Intake:
         if len(told) == len(members) and not requests:
             return told
         async with self._store.unit_of_work() as work:
-            replayed = await _replayed(work, requests)
-            told |= dict.fromkeys(replayed, Outcome(problems=(REPLAYED.problem,)))
+            told |= await _again(work, {i: members[i] for i in await _replayed(work, requests)})
             known = {i: m for i, m in members.items() if i not in told}
             return told | (await self._decide_all(work, known, world, now) if known else {})
 
@@ -305,6 +304,17 @@ async def _replayed(work: UnitOfWork, requests: Mapping[int, RequestIdentity]) -
         else:
             replayed.append(i)
     return replayed
+
+
+async def _again(work: UnitOfWork, members: Mapping[int, Accepted | Rejected]) -> dict[int, Outcome]:
+    """Answer requests that came before: what such a request had accepted gets its stored receipt, and nothing else is looked at.
+
+    The bus brings a request again when its inner was killed between commit and answer: its sender asked once, and must not hear "untrusted".
+    """
+    ids = {i: _signed_of(member) for i, member in members.items() if isinstance(member, Accepted) or member.signed is not None}
+    earlier = await work.earlier(sorted({_ref(signed) for signed in ids.values()})) if ids else {}
+    refused = Outcome(problems=(REPLAYED.problem,))
+    return {i: _repeat(ids[i], earlier[_ref(ids[i])]) if i in ids and _ref(ids[i]) in earlier else refused for i in members}
 
 
 def _signed_of(member: Accepted | Rejected) -> Signed:

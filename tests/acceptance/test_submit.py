@@ -198,15 +198,26 @@ async def test_a_request_token_is_for_one_request_of_its_partner(gw, case):
     assert known.status == 404
 
 
-async def test_a_request_token_is_good_once(gw):
+async def test_a_request_seen_on_the_wire_brings_no_more_than_the_receipt_again(gw):
     async with gw.client() as register:
         sent = gw.message()
         headers = {"Content-Type": JOSE, "Authorization": f"Bearer {register.request_token(_asked(gw, sent.sealed))}"}
         assert register._session is not None
-        async with register._session.post(gw.setup.origin + "/v1/messages", data=sent.sealed, headers=headers) as first:
-            assert first.status == 202
-        status, problem = await _bare(register, "POST", "/v1/messages", body=sent.sealed, headers=headers)
-    assert (status, problem) == (401, await _untrusted(gw))
+        answers = []
+        for _ in range(2):
+            async with register._session.post(gw.setup.origin + "/v1/messages", data=sent.sealed, headers=headers) as response:
+                answers.append((response.status, await response.read()))
+    assert [status for status, _ in answers] == [202, 200]
+    assert answers[0][1] == answers[1][1]
+
+
+async def test_the_request_token_of_a_poll_is_good_once(gw):
+    body = b'{"returnImmediately":true,"maxEvents":0}'
+    async with gw.client() as register:
+        asked = HttpRequest("POST", gw.setup.origin + "/v1/poll", b"", body)
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {register.request_token(asked)}"}
+        statuses = [(await _bare(register, "POST", "/v1/poll", body=body, headers=headers))[0] for _ in range(2)]
+    assert statuses == [200, 401]
 
 
 # --- what is no message --------------------------------------------------------------------------------------------------

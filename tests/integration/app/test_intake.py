@@ -203,6 +203,16 @@ async def test_a_request_token_used_twice_is_refused_and_its_message_not_accepte
         assert codes((await h.intake.accept([Submission(h.token(notice("NL")), REGISTER, used)]))[0]) == ["untrusted"]
 
 
+async def test_a_request_that_the_bus_brings_again_gets_the_receipt_it_had_earned(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        used = RequestIdentity(REGISTER, Jti(h.dice.uuid7(h.clock.now())), h.clock.now() + timedelta(seconds=60))
+        submission = Submission(h.token(notice("FR")), REGISTER, used)
+        (first,) = await h.intake.accept([submission])
+        (again,) = await h.intake.accept([submission])  # its inner was killed between commit and answer
+        assert first.receipt is not None
+        assert (again.receipt, again.repeated) == (first.receipt, True)
+
+
 async def test_a_malformed_message_uses_up_its_request_token_too(tmp_path: Path) -> None:
     async with house(tmp_path) as h:
         used = RequestIdentity(REGISTER, Jti(h.dice.uuid7(h.clock.now())), h.clock.now() + timedelta(seconds=60))
