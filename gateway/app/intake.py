@@ -309,7 +309,7 @@ async def _replayed(work: UnitOfWork, requests: Mapping[int, RequestIdentity]) -
 async def _again(work: UnitOfWork, members: Mapping[int, Accepted | Rejected]) -> dict[int, Outcome]:
     """Answer requests that came before: what such a request had accepted gets its stored receipt, and nothing else is looked at.
 
-    The bus brings a request again when its inner was killed between commit and answer: its sender asked once, and must not hear "untrusted".
+    The bus brings a request again when inner was killed between commit and answer: its sender asked once, and must not hear "untrusted".
     """
     ids = {i: _signed_of(member) for i, member in members.items() if isinstance(member, Accepted) or member.signed is not None}
     earlier = await work.earlier(sorted({_ref(signed) for signed in ids.values()})) if ids else {}
