@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
 from gateway.app import topics
 from gateway.app.codec import decode_report
 from gateway.app.intake import Intake, Outcome, Submission
@@ -19,6 +21,16 @@ from gateway.core.limits import BATCH_COUNT_MAX
 
 CURSOR: Final = "gw.events"
 WAIT_SECONDS: Final = 0.5
+
+
+class _Head(msgspec.Struct, frozen=True):
+    """What an event's envelope takes from its entry."""
+
+    kind: str
+    at: str
+
+
+_HEADS: Final = msgspec.json.Decoder(_Head)
 
 
 class Outcomes:
@@ -109,10 +121,10 @@ class Events:
         return len(leaves)
 
     def _event(self, index: int, entry: bytes) -> bytes:
-        data = strict_json.parse_object(entry)
+        head = _HEADS.decode(entry)
         return strict_json.canonical(
             {
-                "specversion": "1.0", "id": str(index), "source": self._source, "type": f"gateway.evidence.{data['kind']}",
-                "time": data["at"], "sequence": str(index), "datacontenttype": "application/json", "data": data,
+                "specversion": "1.0", "id": str(index), "source": self._source, "type": f"gateway.evidence.{head.kind}", "time": head.at,
+                "sequence": str(index), "datacontenttype": "application/json", "data": msgspec.Raw(entry),  # canonical already
             }
         )  # fmt: skip

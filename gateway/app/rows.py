@@ -59,7 +59,7 @@ def read_message(row: MessageRow, payload: bytes, base: str) -> Message:
     """Read a stored payload again: the JWS as received, or the claims of one of ours. Raises `InvariantError`."""
     if not payload.startswith(b"{"):
         payload = jose.b64decode(payload.split(b".")[1])
-    claims = strict_json.parse_object(payload)
+    claims = strict_json.reread(payload)
     ((uri, event),) = claims["events"].items()
     family = parse_family_uri(base, uri)
     if family != Family(row.family, row.version):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import re
 
@@ -14,12 +13,14 @@ from gateway.core.strict_json import JsonObject
 
 JWS_PARTS = 3
 JWE_PARTS = 5
+_TO_URL = bytes.maketrans(b"+/", b"-_")
+_FROM_URL = bytes.maketrans(b"-_", b"+/")
 _KID = re.compile(r"[A-Za-z0-9._-]{1,64}")  # so that it may stand in our log and in a file name
 
 
 def b64encode(raw: bytes) -> bytes:
     """Return `raw` as base64url without padding (RFC 7515, section 2)."""
-    return base64.urlsafe_b64encode(raw).rstrip(b"=")
+    return binascii.b2a_base64(raw, newline=False).translate(_TO_URL).rstrip(b"=")
 
 
 def b64decode(text: bytes) -> bytes:
@@ -28,8 +29,8 @@ def b64decode(text: bytes) -> bytes:
     Two spellings of one value would be two digests of one message.
     """
     try:
-        raw = base64.b64decode(text + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError) as exc:
+        raw = binascii.a2b_base64(text.translate(_FROM_URL) + b"=" * (-len(text) % 4), strict_mode=True)
+    except binascii.Error as exc:
         raise MalformedError("not base64url") from exc
     if b64encode(raw) != text:
         raise MalformedError("base64url is not canonical")

@@ -8,11 +8,14 @@ from typing import Any
 import jiter
 import msgspec
 
+from gateway.contract.errors import InvariantError
 from gateway.core.limits import JSON_DEPTH_MAX
 from gateway.core.problems import Code, MalformedError
 
 JsonObject = dict[str, Any]
 _ENCODER = msgspec.json.Encoder(order="deterministic")
+_DECODER = msgspec.json.Decoder(JsonObject)
+_LOOKED_AT = frozenset({dict, list, float})
 
 
 def parse(raw: bytes) -> Any:
@@ -21,7 +24,7 @@ def parse(raw: bytes) -> Any:
     Raises `MalformedError`, which never quotes the input.
     """
     try:
-        value = jiter.from_json(raw, catch_duplicate_keys=True, allow_inf_nan=False)
+        value = jiter.from_json(raw, catch_duplicate_keys=True, allow_inf_nan=False, cache_mode="keys")
     except ValueError:
         # The cause is dropped on purpose: jiter's text names the duplicate key, and that may be personal data.
         raise MalformedError("not strict JSON", code=Code.NOT_JSON, expected="RFC 8259 JSON, each key once, nothing after it") from None
@@ -37,6 +40,17 @@ def parse_object(raw: bytes) -> JsonObject:
     return value
 
 
+def reread(raw: bytes) -> JsonObject:
+    """Return the object in bytes that `parse_object` has taken before, or that we wrote. Nothing of it is judged again.
+
+    Raises `InvariantError` for what is no JSON object.
+    """
+    try:
+        return _DECODER.decode(raw)
+    except msgspec.MsgspecError as exc:
+        raise InvariantError("not what was written") from exc
+
+
 def canonical(value: object) -> bytes:
     """Return the one spelling we write: UTF-8, no spaces, keys sorted."""
     return _ENCODER.encode(value)
@@ -44,18 +58,15 @@ def canonical(value: object) -> bytes:
 
 def _check_values(value: Any) -> None:
     """Refuse what jiter lets through: more depth than `JSON_DEPTH_MAX`, and numbers such as 1e999 that overflow to infinity."""
-    level, depth = [value], 0
+    level, depth = [value] if type(value) in _LOOKED_AT else [], 1
     while level:
-        if depth > JSON_DEPTH_MAX:
-            raise MalformedError("nested too deeply", code=Code.NOT_JSON, expected=f"at most {JSON_DEPTH_MAX} levels")
         below: list[Any] = []
         for item in level:
-            if isinstance(item, dict):
-                below.append(None)  # an empty object is a level too
-                below.extend(item.values())
-            elif isinstance(item, list):
-                below.append(None)
-                below.extend(item)
-            elif isinstance(item, float) and not math.isfinite(item):
-                raise MalformedError("a number is too large", code=Code.NOT_JSON, expected="a finite number")
+            if type(item) is float:
+                if not math.isfinite(item):
+                    raise MalformedError("a number is too large", code=Code.NOT_JSON, expected="a finite number")
+                continue
+            if depth > JSON_DEPTH_MAX:
+                raise MalformedError("nested too deeply", code=Code.NOT_JSON, expected=f"at most {JSON_DEPTH_MAX} levels")
+            below += [held for held in (item.values() if type(item) is dict else item) if type(held) in _LOOKED_AT]
         level, depth = below, depth + 1

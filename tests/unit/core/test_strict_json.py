@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.contract.errors import InvariantError
 from gateway.core import strict_json
 from gateway.core.limits import JSON_DEPTH_MAX
 from gateway.core.problems import Code, MalformedError
@@ -70,3 +71,23 @@ def test_anything_but_an_object_is_refused_where_one_is_asked_for(raw):
 
 def test_what_we_write_does_not_depend_on_the_order_of_keys():
     assert strict_json.canonical({"b": 1, "a": {"d": "ö", "c": None}}) == '{"a":{"c":null,"d":"ö"},"b":1}'.encode()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pytest.param(b'{"b":-0.0,"a":[1,2.5,1e3,5e-324,true,null]}', id="numbers"),
+        pytest.param(b'{"n":123456789012345678901234567890,"m":-9223372036854775809}', id="numbers above 64 bits"),
+        pytest.param('{"t":"\\ud83d\\ude00 \\u0000 试验"}'.encode(), id="text"),
+        pytest.param(b' { "a" : [ ] } ', id="spaces"),
+    ],
+)
+def test_what_was_read_once_is_read_again_as_the_same(raw):
+    first, again = strict_json.parse_object(raw), strict_json.reread(raw)
+    assert repr(again) == repr(first)
+
+
+@pytest.mark.parametrize("raw", [b"", b"[]", b"null", b'{"a":1} {}', b'"text"'])
+def test_what_we_cannot_have_written_is_not_read_again(raw):
+    with pytest.raises(InvariantError):
+        strict_json.reread(raw)
