@@ -6,6 +6,7 @@ import asyncio
 import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -18,7 +19,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 import gateway
 from gateway.api import admin, app, commands, public
 from gateway.api.edge import Bounds, Edge, PublicInfo
-from gateway.app import topics
 from gateway.app.channels import Events, Outcomes, Submissions
 from gateway.app.configured import digests_of, record, record_waivers
 from gateway.app.courier import Courier
@@ -29,7 +29,7 @@ from gateway.app.ports import Bus, BusUnavailableError, Desk, Store
 from gateway.app.query import Query
 from gateway.app.requests import Requests
 from gateway.app.safe import Safe
-from gateway.app.seal import INBOX, Seal, Sealer
+from gateway.app.seal import Seal, Sealer
 from gateway.app.sequence import BATCH_COUNT_MAX as SEQUENCE_COUNT_MAX
 from gateway.app.sequence import Evidence, Sequencer
 from gateway.app.settle import Settle, Timers
@@ -210,6 +210,8 @@ async def _refuse_unsafe_topics(settings: Settings, partners: Partners) -> None:
 @asynccontextmanager
 async def build(settings: Settings) -> AsyncIterator[Gateway]:
     """Build the gateway of a role: listeners are open, loops not started. Raises `OperatorError`s, each with what to mend."""
+    threads = ThreadPoolExecutor(settings.limits.threads, thread_name_prefix="gateway")  # for cryptography, which releases the lock
+    asyncio.get_running_loop().set_default_executor(threads)
     metrics = Metrics()
     telemetry = Telemetry(metrics)
     built = Gateway(settings, Supervisor(telemetry), {})
@@ -504,6 +506,3 @@ async def _command_socket(path: Path, verbs: Mapping[str, Callable[[], Awaitable
     finally:
         await runner.cleanup()
         path.unlink(missing_ok=True)  # noqa: ASYNC240 -- once, at the end
-
-
-__all__ = ["INBOX", "Gateway", "build", "load", "topics"]

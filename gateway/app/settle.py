@@ -126,19 +126,22 @@ class Settle:
             return None
         code = change.code if event in DONE else change.code or leg.last_code  # a success is not spoken of in the words of a failure
         leg = replace(leg, state=state, last_code=code, proof=change.proof or leg.proof, lease_until=None)
-        match state:
-            case State.READY if event is Event.LEASE_ENDED:
-                return replace(leg, due_at=now)  # a lease long enough to pace it
-            case State.READY:
-                due = next_attempt(now, leg.failures + 1, delivery=delivery, jitter=self._dice.jitter(), partner_asked=change.retry_after)
-                return replace(leg, failures=leg.failures + 1, due_at=due)
-            case State.HELD:
-                return replace(leg, hold_reason=(change.hold or HoldReason.REVIEW).value, ended_at=None)
-            case State.DELIVERED if delivery.closes is Closes.RECEIPTED:
-                return replace(leg, receipt_due_at=now + timedelta(seconds=delivery.receipt_seconds), ended_at=None, reason=None)
-            case _:
-                reason = change.reason or (ATTEMPTS_USED if event is Event.GAVE_UP and change.event is not Event.GAVE_UP else None)
-                return replace(leg, ended_at=now, receipt_due_at=None, reason=reason)
+        if state is State.READY:
+            return self._again(leg, event, change, now=now, delivery=delivery)
+        if state is State.HELD:
+            return replace(leg, hold_reason=(change.hold or HoldReason.REVIEW).value, ended_at=None)
+        if state is State.DELIVERED and delivery.closes is Closes.RECEIPTED:
+            return replace(leg, receipt_due_at=now + timedelta(seconds=delivery.receipt_seconds), ended_at=None, reason=None)
+        reason = change.reason or (ATTEMPTS_USED if event is Event.GAVE_UP and change.event is not Event.GAVE_UP else None)
+        return replace(leg, ended_at=now, receipt_due_at=None, reason=reason)
+
+    def _again(self, leg: LegRow, event: Event, change: Change, *, now: datetime, delivery: Delivery) -> LegRow:
+        """Say when a leg goes again: after a lease that ended at once, as the lease was pause enough; after a failure later each time."""
+        if event is Event.LEASE_ENDED:
+            return replace(leg, due_at=now)
+        failures = leg.failures + 1
+        due = next_attempt(now, failures, delivery=delivery, jitter=self._dice.jitter(), partner_asked=change.retry_after)
+        return replace(leg, failures=failures, due_at=due)
 
     @staticmethod
     def _state(leg: LegRow, event: Event, change: Change) -> State:

@@ -9,7 +9,7 @@ from gateway.contract.formats import Format
 from gateway.core.admission import Context
 from gateway.core.decision import Grounds
 from gateway.core.directory import Directory
-from gateway.core.keys import EncryptionKey, SigningKey
+from gateway.core.keys import SigningKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,3 @@ class Holder:
     def __init__(self, world: World) -> None:
         """Start with `world`."""
         self.current = world
-
-
-__all__ = ["EncryptionKey", "Holder", "Signers", "World"]

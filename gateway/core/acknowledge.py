@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from gateway.contract.values import Country, Family, Jti, Lane, PartnerId
 from gateway.core.admission import ACKNOWLEDGEMENT
+from gateway.core.limits import OWN_MESSAGE_DAYS_MIN
 from gateway.core.message import Message
 
 FAMILY = Family(ACKNOWLEDGEMENT, "1.0")
@@ -56,7 +57,7 @@ def of_alert(original: Message, code: str, author: Author) -> Message:
 
 def _message(original: Message, body: Mapping[str, Any], lane: Lane, author: Author) -> Message:
     event = {
-        "handling": _handling(original.event["handling"]),
+        "handling": _handling(original.event["handling"], author.now),
         "routing": {
             "priority": lane.value.upper(),
             "language": original.event["routing"]["language"],
@@ -73,9 +74,15 @@ def _message(original: Message, body: Mapping[str, Any], lane: Lane, author: Aut
     )  # fmt: skip
 
 
-def _handling(handling: Mapping[str, Any]) -> dict[str, Any]:
-    """Carry the original's handling on; what is said is the gateway's own, as a fact."""
-    return {**handling, "data_quality": [{"group": group, "kind": "FACT"} for group in GROUPS]}
+def _handling(handling: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """Carry the original's handling on; what is said is the gateway's own, as a fact, and must reach who is told it.
+
+    The original's end may be the very news, and the countries it bars are not those of its sender and its managing authority.
+    """
+    keep = (now + timedelta(days=OWN_MESSAGE_DAYS_MIN)).date().isoformat()
+    retention = {**handling["retention"], "delete_by": max(handling["retention"]["delete_by"], keep)}
+    own = {name: value for name, value in handling.items() if name != "excluded_countries"}
+    return {**own, "retention": retention, "data_quality": [{"group": group, "kind": "FACT"} for group in GROUPS]}
 
 
 def _instant(when: datetime) -> str:

@@ -16,7 +16,7 @@ from gateway.core.directory import Directory
 from gateway.core.keyring import Keyring
 from gateway.core.keys import DecryptionKey, Use
 from gateway.core.message import Message, Signed
-from gateway.core.problems import Code, MalformedError, Problem, RefusedInputError, UntrustedError
+from gateway.core.problems import Code, MalformedError, Problem, RefusedInputError, RuleId, UntrustedError
 from gateway.core.profiles import Profile
 from gateway.core.reference import Reference
 from gateway.core.rules import RuleContext, RuleTables, check_all
@@ -94,6 +94,7 @@ def _read(verified: Verified, channel: PartnerId, ctx: Context, now: datetime) -
         raise UntrustedError("key without a profile")
     claims = _claims(verified, channel, ctx.gateway)
     family, event = _event(claims["events"], ctx.uri_base)
+    _same_environment(event, ctx.environment)
     if family.name not in profile.sends and family.name != ACKNOWLEDGEMENT:
         raise _fault("events", Code.NOT_ALLOWED, "your profile does not send this family", f"one of {_names(profile.sends)}")
     return Message(
@@ -132,6 +133,19 @@ def _issued(claims: Mapping[str, Any], profile: Profile, now: datetime) -> datet
 
 def _fault(claim: str, code: Code, detail: str, expected: str) -> MalformedError:
     return MalformedError(detail, code=code, expected=expected, claim=claim)
+
+
+def _same_environment(event: Mapping[str, Any], ours: Environment) -> None:
+    """Refuse what says it is of another environment, before its content is looked at (R-GEN-16). What says nothing is the schema's."""
+    handling = event.get("handling")
+    said = handling.get("environment") if isinstance(handling, dict) else None
+    if isinstance(said, str) and said in set(Environment) and said != ours:
+        raise RefusedInputError(
+            Problem(
+                code=Code.ENVIRONMENT_WRONG, detail="the message is of another environment", expected=ours.value,
+                pointer="/handling/environment", rule=RuleId("R-GEN-16"),
+            )
+        )  # fmt: skip
 
 
 def _names(families: frozenset[str]) -> str:

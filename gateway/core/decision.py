@@ -15,7 +15,7 @@ from gateway.core.message import Message
 from gateway.core.minimise import minimise, reasons
 from gateway.core.policy import Effect, PartnerAnswer, PolicySet, context_of
 from gateway.core.profiles import Profile
-from gateway.core.recipients import lane_of, leg_expiry, leg_hold, leg_refusal
+from gateway.core.recipients import lane_of, leg_expiry, leg_hold, leg_refusal, own_refusal
 from gateway.core.reference import Reference
 from gateway.core.routing import Routed, route
 from gateway.core.schema import Schemas
@@ -91,7 +91,10 @@ def _one(  # noqa: PLR0913 -- see decide_for
     message: Message, candidate: Candidate, facts: Facts, *, home: Country, grounds: Grounds, now: datetime, new_id: Callable[[], str]
 ) -> PlannedLeg | Refusal:
     profile = grounds.directory.by_id(candidate.partner)
-    refusal = leg_refusal(message, candidate, profile, now=now, home=home, shows_conditions=_shows(profile, grounds))
+    if grounds.directory.find(message.iss) is None:  # the gateway itself has no profile
+        refusal = own_refusal(candidate, profile)
+    else:
+        refusal = leg_refusal(message, candidate, profile, now=now, home=home, shows_conditions=_shows(profile, grounds))
     if refusal is not None:
         return refusal
     answer = look_again(message, profile, candidate.roles, home=home, grounds=grounds, now=now)

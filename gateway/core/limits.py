@@ -18,6 +18,7 @@ REQUEST_SECONDS_MAX: Final = 60  # life of a request token (design: exp <= 60 s)
 REQUEST_SKEW_SECONDS_MAX: Final = 5  # of a partner's clock against ours
 IAT_SKEW_SECONDS_MAX: Final = 300  # a message from the future by more is refused
 IAT_AGE_SECONDS_MAX: Final = 7 * 24 * 3600  # default of a channel: registers retry over a long weekend
+OWN_MESSAGE_DAYS_MIN: Final = 30  # what the gateway itself says about a message is kept for its reader at least so long
 DUPLICATE_SECONDS_MIN: Final = 90 * 24 * 3600  # how long (iss, jti) is remembered at least
 LEASE_SECONDS_MAX: Final = 60  # a crashed worker delays a leg by at most this
 WINDOW_COUNT_MAX: Final = 64  # legs of one partner under way at once: bounds memory whatever the backlog

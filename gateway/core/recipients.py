@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 
@@ -16,9 +16,10 @@ from gateway.core.rules import LeadTime, RuleContext, lead_time
 from gateway.core.travel import FAMILY as TRAVEL
 from gateway.core.travel import read_travel
 
-__all__ = ["LeadTime", "lane_of", "lead_time_of", "leg_expiry", "leg_hold", "leg_refusal"]
+__all__ = ["LeadTime", "lane_of", "lead_time_of", "leg_expiry", "leg_hold", "leg_refusal", "own_refusal"]
 
 ABOVE_STATES: Final = frozenset({"EU"})  # law of no single state: whom it binds is for the policies to say
+LEVELS: Final = (("risk_level", "level"), ("rm2000", "band"), ("arms", "priority"), ("oasys", "rosh"))  # where a body has levels of risk
 NOT_IN_COURT: Final = frozenset({"COURT", "PROSECUTOR"})  # kinds that H1 keeps out: "not in judicial proceedings"
 
 
@@ -34,6 +35,17 @@ def leg_refusal(
     for reason, because in _reasons(message, profile, now=now, home=home, shows_conditions=shows_conditions):
         return Refusal(partner=profile.id, country=candidate.country, roles=candidate.roles, reason=reason, because=(because,))
     return None
+
+
+def own_refusal(candidate: Candidate, profile: Profile) -> Refusal | None:
+    """Return why what the gateway itself says cannot be delivered, or None.
+
+    It goes to the sender and to the managing authority its profile names, about a message of that sender: what the message bars for others
+    (its end, its legal basis, its countries) must not keep its own sender from being told.
+    """
+    if profile.delivery is not None:
+        return None
+    return Refusal(partner=profile.id, country=candidate.country, roles=candidate.roles, reason=Reason.NOT_RECEIVING, because=("R-RTE-04",))
 
 
 def _reasons(message: Message, profile: Profile, *, now: datetime, home: Country, shows_conditions: bool) -> Iterator[Bar]:
@@ -102,10 +114,15 @@ def leg_expiry(message: Message, profile: Profile, *, accepted_at: datetime) -> 
 
 
 def lane_of(message: Message) -> Lane:
-    """Return the lane a message takes: the one asked for, for a journey DETECTED or ATTEMPTED at least PRIORITY (R-TRV-19)."""
-    if message.family.name == TRAVEL and not read_travel(message.body).declared:
+    """Return the lane asked for; at least PRIORITY for a journey DETECTED or ATTEMPTED (R-TRV-19) and a level VERY_HIGH (R-RSK-17)."""
+    undeclared = message.family.name == TRAVEL and not read_travel(message.body).declared
+    if undeclared or _very_high(message.body):
         return max(message.lane, Lane.PRIORITY, key=lambda lane: lane.rank)
     return message.lane
+
+
+def _very_high(body: Mapping[str, Any]) -> bool:
+    return any(body.get(part, {}).get(name) == "VERY_HIGH" for part, name in LEVELS)
 
 
 def lead_time_of(message: Message, ctx: Context, *, received_at: datetime) -> LeadTime | None:

@@ -266,15 +266,21 @@ def test_all_faults_of_shape_and_codes_come_at_once() -> None:
     assert {p.pointer for p in outcome.problems} >= {"/handling/codes", "/body/person/nationalities/0", "/routing/contact"}
 
 
+def test_another_environment_is_told_before_the_content_is_looked_at() -> None:
+    event = replaced(replaced(VALID, "/handling/environment", "PRODUCTION"), "/body/person/nationalities", ["QQ"])
+    outcome = judged(claims(event))
+    assert isinstance(outcome, Rejected)
+    assert [(p.code, p.pointer, p.rule) for p in outcome.problems] == [(Code.ENVIRONMENT_WRONG, "/handling/environment", "R-GEN-16")]
+
+
 def test_all_broken_rules_come_at_once_with_their_ids() -> None:
     segments = VALID["body"]["itinerary"]["segments"]
     event = replaced(VALID, "/body/itinerary/segments", [segments[1], segments[0]])  # backwards
-    event = replaced(event, "/handling/environment", "PRODUCTION")
     event = replaced(event, "/handling/retention/delete_by", "2040-01-01")
     outcome = judged(claims(event))
     assert isinstance(outcome, Rejected)
     rules = {p.rule for p in outcome.problems if p.is_error}
-    assert {"R-GEN-16", "R-GEN-03"} < rules
+    assert {"R-TRV-11", "R-GEN-03"} <= rules
     assert all(p.pointer is not None for p in outcome.problems)
 
 
