@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gateway.cli.devsetup import REPOSITORY
 
-GATEWAY = (sys.executable, "-c", "from gateway.cli.main import app; app()")
+GATEWAY = (sys.executable, "-m", "gateway.cli")
 READY_SECONDS = 60
 STOP_SECONDS = 30
 
