@@ -311,7 +311,8 @@ async def _again(work: UnitOfWork, members: Mapping[int, Accepted | Rejected]) -
 
     The bus brings a request again when inner was killed between commit and answer: its sender asked once, and must not hear "untrusted".
     """
-    ids = {i: _signed_of(member) for i, member in members.items() if isinstance(member, Accepted) or member.signed is not None}
+    signed = {i: _signed_of(member) for i, member in members.items() if isinstance(member, Accepted) or member.signed is not None}
+    ids = {i: one for i, one in signed.items() if tokens.is_uuid7(one.jti)}  # no other jti was ever accepted
     earlier = await work.earlier(sorted({_ref(signed) for signed in ids.values()})) if ids else {}
     refused = Outcome(problems=(REPLAYED.problem,))
     return {i: _repeat(ids[i], earlier[_ref(ids[i])]) if i in ids and _ref(ids[i]) in earlier else refused for i in members}
