@@ -178,8 +178,9 @@ def kafka_access(settings: Settings) -> KafkaAccess:
     bus = settings.bus
     password = bus.password_file.read_text(encoding="utf-8").strip() if bus.password_file else ""
     return KafkaAccess(
-        bootstrap=bus.bootstrap, security=bus.security, user=bus.user, password=password, ca_file=str(bus.ca_file) if bus.ca_file else None
-    )
+        bootstrap=bus.bootstrap, security=bus.security, user=bus.user, password=password, ca_file=str(bus.ca_file) if bus.ca_file else None,
+        static_id=settings.static_id or None,
+    )  # fmt: skip
 
 
 def _kafka_bus(settings: Settings) -> Bus:
@@ -256,9 +257,9 @@ async def _inner(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry, me
     query = Query(store, holder)
     evidence = Evidence(store)
     requests = Requests(store, holder, intake=intake, inbox=inbox, query=query, evidence=evidence, clock=clock, telemetry=telemetry)
-    sequencer = Sequencer(
-        store, _checkpoint_signer(settings, keys.signing_key(Use.CHECKPOINT, clock.now())), clock, holder=dice.uuid7(clock.now())
-    )
+    process = dice.uuid7(clock.now())  # the holder of leases
+    sequencer = Sequencer(store, _checkpoint_signer(settings, keys.signing_key(Use.CHECKPOINT, clock.now())), clock, holder=process)
+    events = Events(store, bus, clock, telemetry=telemetry, source=settings.uri_base, holder=process)
     timers = Timers(store, settle, clock=clock)
     built.loops |= {
         "submissions": until_stopped(requests.submissions.run),
@@ -267,7 +268,7 @@ async def _inner(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry, me
         "settle": Outcomes(bus, settle, telemetry).run,
         "timers": every(TIMER_SECONDS, timers.run_once),
         "sequence": every(SEQUENCE_SECONDS, _sequence(sequencer, telemetry)),
-        "events": every(EVENTS_SECONDS, Events(store, bus, source=settings.uri_base).run_once),
+        "events": every(EVENTS_SECONDS, events.run_once),
         "forget": every(FORGET_SECONDS, _forget(store, clock)),
         "metrics": every(METRICS_SECONDS, _measure(store, requests, metrics, clock)),
     }

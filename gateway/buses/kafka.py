@@ -37,6 +37,7 @@ class KafkaAccess:
     password: str = field(default="", repr=False)
     ca_file: str | None = None  # None: the system's authorities
     client_id: str = "gateway"
+    static_id: str | None = None  # of the process: the member's name in every group it joins
 
     def options(self) -> dict[str, Any]:
         """Return the arguments that producer and consumer share."""
@@ -92,7 +93,7 @@ class KafkaBus:
 
     def subscribe(self, topics: Sequence[str], *, group: str, static_id: str | None = None) -> KafkaSubscription:
         """Join a consumer group on topics; with `static_id` a quick restart moves no partition."""
-        return KafkaSubscription(self._access, topics, group=group, static_id=static_id)
+        return KafkaSubscription(self._access, topics, group=group, static_id=static_id or self._access.static_id)
 
     async def check(self) -> None:
         """Ask the broker for its metadata. Raises `BusUnavailableError`."""

@@ -136,7 +136,7 @@ class Settings(BaseSettings):
     origin: str = ""  # scheme, host and port that partners use
     role: ProcessRole = ProcessRole.EMBEDDED
     shard: str = Field(default="main", pattern=r"^[a-z0-9-]{2,32}$")  # of a courier
-    static_id: str = ""  # of an edge: unique among edges, the same after a restart
+    static_id: str = ""  # unique in its role, the same after a restart, which then moves no work to others; an edge must have one
     waivers: frozenset[str] = frozenset()
     passphrase_file: Path | None = None  # of private keys; without it they are unencrypted, mode 0600
     paths: Paths = Paths()

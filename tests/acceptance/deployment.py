@@ -256,7 +256,12 @@ def scaled_out(folder: Path, kafka: KafkaSettings, postgres: PostgresSettings, d
     migrated = gateway("db", "migrate", "--url", postgres.database(database))
     assert migrated.returncode == 0, migrated.stderr
     settings: dict[ProcessRole, dict[str, Any]] = {
-        role: {"waivers": [WAIVER], "bus": _bus(kafka, passwords / f"{PRINCIPALS[role]}.password", PRINCIPALS[role])} for role in SCALED
+        role: {
+            "static_id": f"{role}-1",
+            "waivers": [WAIVER],
+            "bus": _bus(kafka, passwords / f"{PRINCIPALS[role]}.password", PRINCIPALS[role]),
+        }
+        for role in SCALED
     }
     settings[ProcessRole.INNER]["store"] = {"password_file": str(secret)}
     given = {"roles": SCALED, "profile": RunProfile.PRODUCTION, "store_url": url, "profiles": WITH_CHANNEL, "settings": settings, **more}
