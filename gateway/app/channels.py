@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -11,7 +12,7 @@ import msgspec
 from gateway.app import topics
 from gateway.app.codec import decode_report
 from gateway.app.intake import Intake, Outcome, Submission
-from gateway.app.ports import Bus, Outgoing, Record, Store, Telemetry
+from gateway.app.ports import Bus, Clock, Outgoing, Record, Store, Telemetry
 from gateway.app.requests import problems_answer
 from gateway.app.settle import Change, Settle
 from gateway.contract.errors import InvariantError
@@ -21,6 +22,8 @@ from gateway.core.limits import BATCH_COUNT_MAX
 
 CURSOR: Final = "gw.events"
 WAIT_SECONDS: Final = 0.5
+EVENTS_LEASE: Final = "events"
+EVENTS_LEASE_SECONDS: Final = 45  # longer than a publication may take, its connection too; a dead process delays events by at most this
 
 
 class _Head(msgspec.Struct, frozen=True):
@@ -102,23 +105,45 @@ def _word(outcome: Outcome) -> str:
 
 
 class Events:
-    """Projects the integrated evidence log to `gw.events` as CloudEvents, in leaf order, with a stored cursor."""
+    """Projects the integrated evidence log to `gw.events` as CloudEvents, in leaf order, with a stored cursor.
 
-    def __init__(self, store: Store, bus: Bus, *, source: str, limit: int = 500) -> None:
-        """Publish events of `source`, `limit` at a time."""
-        self._store, self._bus, self._source, self._limit = store, bus, source, limit
+    One projection at a time holds the lease, and reads the cursor after it has it. A holder that dies between publication and cursor
+    makes its successor repeat events: `id` is the leaf index, so a reader sees which it has.
+    """
+
+    def __init__(  # noqa: PLR0913 -- the ports a use case takes
+        self, store: Store, bus: Bus, clock: Clock, *, telemetry: Telemetry, source: str, holder: str, limit: int = 500
+    ) -> None:
+        """Publish events of `source`, `limit` at a time. `holder` names this process."""
+        self._store, self._bus, self._clock, self._telemetry = store, bus, clock, telemetry
+        self._source, self._holder, self._limit = source, holder, limit
 
     async def run_once(self) -> int:
-        """Publish what is new; return how much. A crash before the cursor is stored repeats events: `id` is the leaf index."""
+        """Publish what is new; return how much: 0 also where another process publishes.
+
+        Raises `StoreUnavailableError`, `BusUnavailableError`.
+        """
         async with self._store.reading() as work:
-            start = await work.cursor(CURSOR)
-            leaves = await work.leaves(start, self._limit)
-        if not leaves:
+            if not await work.leaves(await work.cursor(CURSOR), 1):
+                return 0
+        until = self._clock.now() + timedelta(seconds=EVENTS_LEASE_SECONDS)
+        if not await self._lead(until):
+            return 0
+        async with self._store.reading() as work:
+            leaves = await work.leaves(await work.cursor(CURSOR), self._limit)
+        if not leaves or self._clock.now() >= until:  # told meanwhile, or frozen until the lease was over: another may be at it
             return 0
         await self._bus.publish([Outgoing(topics.EVENTS, b"", self._event(index, entry)) for index, entry in leaves])
         async with self._store.unit_of_work() as work:
-            await work.set_cursor(CURSOR, leaves[-1][0] + 1)
+            moved = await work.set_cursor(CURSOR, leaves[-1][0] + 1)
+        if not moved:
+            self._telemetry.event("events-overtaken", count=len(leaves))
+            return 0
         return len(leaves)
+
+    async def _lead(self, until: datetime) -> bool:
+        async with self._store.unit_of_work() as work:
+            return await work.take_lease(EVENTS_LEASE, self._holder, self._clock.now(), until) is not None
 
     def _event(self, index: int, entry: bytes) -> bytes:
         head = _HEADS.decode(entry)

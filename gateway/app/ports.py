@@ -292,8 +292,8 @@ class UnitOfWork(Protocol):
     async def cursor(self, name: str) -> int:
         """Return the stored position of a projection, 0 at first."""
 
-    async def set_cursor(self, name: str, position: int) -> None:
-        """Store the position of a projection."""
+    async def set_cursor(self, name: str, position: int) -> bool:
+        """Store the position of a projection; return whether it moved. It never goes back."""
 
 
 class Store(Protocol):

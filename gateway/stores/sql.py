@@ -352,9 +352,9 @@ class SqlUnitOfWork:
         row = await self._row(s.cursor(), name=name)
         return 0 if row is None else int(row.position)
 
-    async def set_cursor(self, name: str, position: int) -> None:
-        """Store the position of a projection."""
-        await self._run(s.set_cursor(), name=name, position=position)
+    async def set_cursor(self, name: str, position: int) -> bool:
+        """Store the position of a projection; return whether it moved. It never goes back."""
+        return await self._row(s.set_cursor(), name=name, position=position) is not None
 
     async def versions(self) -> dict[str, int]:
         """Return the schema's version and the oldest code version it supports."""

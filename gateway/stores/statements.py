@@ -551,10 +551,12 @@ def cursor() -> Select[Any]:
 
 
 @cache
-def set_cursor() -> Insert:
-    """Store a projection's position."""
+def set_cursor() -> ReturningInsert[Any]:
+    """Store a projection's position, forward only: whoever comes too late moves nothing, and is told so by no row."""
     new = upsert(t.cursor).values(name=bindparam("name"), position=bindparam("position", type_=BigInteger))
-    return new.on_conflict_do_update(index_elements=[t.cursor.c.name], set_={"position": new.excluded.position})
+    return new.on_conflict_do_update(
+        index_elements=[t.cursor.c.name], set_={"position": new.excluded.position}, where=t.cursor.c.position < new.excluded.position
+    ).returning(t.cursor.c.position)
 
 
 @cache

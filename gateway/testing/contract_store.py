@@ -366,11 +366,20 @@ class EvidenceContract:
     async def test_a_cursor_starts_at_nought_and_stays_where_it_was_put(self, store: Store) -> None:
         async with store.unit_of_work() as work:
             assert await work.cursor("events") == 0
-            await work.set_cursor("events", 5)
-            await work.set_cursor("events", 2**40)
+            assert await work.set_cursor("events", 5)
+            assert await work.set_cursor("events", 2**40)
         async with store.reading() as reading:
             assert await reading.cursor("events") == 2**40
             assert await reading.cursor("other") == 0
+
+    @pytest.mark.parametrize("late", [7, 6, 0])
+    async def test_a_cursor_never_goes_back(self, store: Store, late: int) -> None:
+        async with store.unit_of_work() as work:
+            assert await work.set_cursor("events", 7)
+        async with store.unit_of_work() as work:
+            assert not await work.set_cursor("events", late)
+            assert await work.cursor("events") == 7
+            assert await work.set_cursor("events", 8)
 
     async def test_an_open_store_of_this_schema_passes_its_check(self, store: Store) -> None:
         await store.check()

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 
 from gateway.app import topics
-from gateway.app.channels import Events, Submissions
+from gateway.app.channels import CURSOR, EVENTS_LEASE_SECONDS, Events, Submissions
 from gateway.app.ports import Outgoing, Record
+from gateway.buses.memory import MemoryBus
 from gateway.contract.values import PartnerId
 from gateway.core.delivery import State
+from gateway.ops.telemetry import Telemetry
+from gateway.testing.clock import FakeClock
 from tests.house import House, house
 from tests.notices import notice
 
 REGISTER, FR = PartnerId("gb-register"), PartnerId("fr-police")
+SOURCE = "https://gateway.invalid"
 
 
 @asynccontextmanager
@@ -107,7 +112,7 @@ async def events(h: House) -> list[dict[str, object]]:
 
 async def test_events_are_the_log_in_leaf_order_and_nothing_is_told_twice(tmp_path: Path) -> None:
     async with house(tmp_path) as h:
-        projection = Events(h.store, h.bus, source="https://gateway.invalid", limit=2)
+        projection = events_of(h, limit=2)
         await h.submit(notice("FR"))
         assert await projection.run_once() == 0  # staged is not in the log
         await h.run_until_idle()
@@ -132,6 +137,101 @@ async def test_events_go_on_where_another_process_stopped(tmp_path: Path) -> Non
     async with house(tmp_path) as h:
         await h.submit(notice("FR"))
         await h.run_until_idle()
-        count = await Events(h.store, h.bus, source="https://gateway.invalid").run_once()
-        assert count > 0
-        assert await Events(h.store, h.bus, source="https://gateway.invalid").run_once() == 0
+        first, second = (events_of(h, holder=name, limit=1) for name in ("one", "two"))
+        assert await first.run_once() == 1
+        assert await second.run_once() == 0  # the first may only be slow
+        h.clock.advance(seconds=EVENTS_LEASE_SECONDS)
+        while await second.run_once():
+            pass
+        assert sorted(await told(h), key=int) == await log_of(h)
+
+
+class Slow(MemoryBus):
+    """A bus whose first publication waits, before the records are there, until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__(partitions=1)  # as the broker has it: the order is that of the log
+        self.waits, self.go = asyncio.Event(), asyncio.Event()
+
+    async def publish(self, records: Sequence[Outgoing]) -> None:
+        if not self.waits.is_set():
+            self.waits.set()
+            await self.go.wait()
+        await super().publish(records)
+
+
+async def test_two_projections_on_one_store_tell_each_leaf_once_in_order(tmp_path: Path) -> None:
+    """The second runs all the while that the first has read what is new and not yet stored how far it came."""
+    async with house(tmp_path) as h:
+        for country in ("FR", "NL"):
+            await h.submit(notice(country))
+        await h.run_until_idle()
+        bus = Slow()
+        one, two = (events_of(h, holder=name, bus=bus, limit=2) for name in ("one", "two"))
+        first = asyncio.create_task(one.run_once())
+        await bus.waits.wait()
+        assert await two.run_once() == 0
+        bus.go.set()
+        assert await first == 2
+        while await two.run_once() + await one.run_once():
+            pass
+        assert await told(h, bus) == await log_of(h)
+
+
+async def test_a_projection_that_was_overtaken_while_it_published_stops_and_moves_nothing_back(tmp_path: Path) -> None:
+    """Frozen for longer than its lease: what it then publishes is a repeat, under the same ids, and the cursor stays."""
+    async with house(tmp_path) as h:
+        await h.submit(notice("FR"))
+        await h.run_until_idle()
+        bus = Slow()
+        frozen, other = (events_of(h, holder=name, bus=bus, limit=limit) for name, limit in (("frozen", 1), ("other", 100)))
+        late = asyncio.create_task(frozen.run_once())
+        await bus.waits.wait()
+        h.clock.advance(seconds=EVENTS_LEASE_SECONDS)
+        log = await log_of(h)
+        assert await other.run_once() == len(log)
+        bus.go.set()
+        assert await late == 0
+        assert await told(h, bus) == [*log, log[0]]
+        async with h.store.reading() as work:
+            assert await work.cursor(CURSOR) == len(log)
+
+
+async def test_a_projection_that_slept_through_its_lease_publishes_nothing(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        await h.submit(notice("FR"))
+        await h.run_until_idle()
+        sleepy = Sleepy(h.clock)
+        bus = MemoryBus(partitions=1)
+        projection = Events(h.store, bus, sleepy, telemetry=Telemetry(h.metrics), source=SOURCE, holder="sleepy")
+        assert await projection.run_once() == 0
+        assert bus.partitions(topics.EVENTS)[0].end == 0
+
+
+class Sleepy:
+    """A process that is frozen once, between taking the lease and looking at the clock again."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock, self._looks = clock, 0
+
+    def now(self) -> datetime:
+        self._looks += 1
+        if self._looks == 3:  # until when it would be ours; when it is taken; whether it still is
+            self._clock.advance(seconds=EVENTS_LEASE_SECONDS)
+        return self._clock.now()
+
+
+def events_of(h: House, *, holder: str = "house", bus: MemoryBus | None = None, limit: int = 500) -> Events:
+    return Events(h.store, bus or h.bus, h.clock, telemetry=Telemetry(h.metrics), source=SOURCE, holder=holder, limit=limit)
+
+
+async def told(h: House, bus: MemoryBus | None = None) -> list[str]:
+    """The ids of the events, as they stand in the topic."""
+    async with (bus or h.bus).subscribe([topics.EVENTS], group="told") as reader:
+        found = await reader.batch(max_records=1000, wait_seconds=0.05)
+    return [json.loads(record.value)["id"] for record in found]
+
+
+async def log_of(h: House) -> list[str]:
+    async with h.store.reading() as work:
+        return [str(index) for index, _ in await work.leaves(0, 1000)]
