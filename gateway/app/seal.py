@@ -34,7 +34,7 @@ from gateway.core.message import Message
 from gateway.core.minimise import deliver_event, minimise, reasons
 from gateway.core.policy import Effect
 from gateway.core.profiles import Delivery, Profile
-from gateway.core.recipients import lead_time_of
+from gateway.core.recipients import LeadTime, lead_time_of
 
 INBOX: Final = "inbox"
 NOT_SEALED: Final = "not-sealed"
@@ -50,6 +50,15 @@ class Material:
     previous: Mapping[tuple[PartnerId, SubjectKey], Jti]
     undelivered: frozenset[LegId]
     checkpoint: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A stored message, opened once for all its legs in a batch."""
+
+    key: bytes
+    message: Message
+    lead: LeadTime | None  # None too where the sender left: it has no law of its own to reckon by
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +96,10 @@ class Sealer:
     def _seal_all(self, legs: Sequence[LegRow], material: Material, now: datetime, event: Event) -> Batch:
         started: list[tuple[LegRow, bytes]] = []
         stopped: list[Change] = []
+        opened: dict[Ref, Opened] = {}
         for leg in legs:
             try:
-                result = self._seal_one(leg, material, now, event)
+                result = self._seal_one(leg, material, opened, now=now, event=event)
             except Exception as exc:  # noqa: BLE001 -- a key is missing, a row broken, a format fails: the other legs do not wait for it
                 self._telemetry.event("leg-not-sealed", partner=leg.partner, leg_id=leg.leg_id, code=type(exc).__name__)
                 result = Change(leg_id=leg.leg_id, event=Event.NOT_SEALED, code=NOT_SEALED)
@@ -99,48 +109,48 @@ class Sealer:
                 started.append(result)
         return Batch(tuple(started), tuple(stopped))
 
-    def _seal_one(self, leg: LegRow, material: Material, now: datetime, event: Event) -> tuple[LegRow, bytes] | Change:
+    def _seal_one(
+        self, leg: LegRow, material: Material, opened: dict[Ref, Opened], *, now: datetime, event: Event
+    ) -> tuple[LegRow, bytes] | Change:
         world = self._holder.current
         profile = world.directory.by_id(leg.partner)
-        row = material.messages[leg.message]
-        key = self._safe.message_key(material.subjects[row.subject], row.wrapped)
         if leg.expires_at <= now or leg.delete_by <= now:  # R-GEN-04, asked again at sealing
             return Change(leg_id=leg.leg_id, event=Event.EXPIRED, reason=Reason.EXPIRED.value)
-        message = rows.read_message(row, self._safe.open(key, row.payload, of=row.ref, what="payload"), world.context.uri_base)
-        looked = _look(leg, message, profile, world, now)
+        original = opened.get(leg.message) or opened.setdefault(leg.message, self._open(material, leg.message))
+        looked = _look(leg, original.message, profile, world, now)
         if isinstance(looked, Change):
             return looked
-        signed = self._safe.open(key, leg.signed, of=leg.message, what=leg.jti) if leg.signed is not None else None
-        if signed is None:
-            signed = self._sign(looked, message, row, material, now)
-            looked = replace(
-                looked,
-                signed=self._safe.seal(key, signed, of=leg.message, what=leg.jti),
-                signed_digest=tokens.digest_of(signed),
-                sent_at=now,
-            )
-        started = replace(
-            looked,
-            state=looked.state if looked.state is State.AVAILABLE else advance(leg.leg_id, leg.state, event, attempt=leg.attempt),
-            attempt=leg.attempt + 1,
-        )
+        state = looked.state if looked.state is State.AVAILABLE else advance(leg.leg_id, leg.state, event, attempt=leg.attempt)
+        if leg.signed is not None:
+            signed = self._safe.open(original.key, leg.signed, of=leg.message, what=leg.jti)
+            started = replace(looked, state=state, attempt=leg.attempt + 1)
+        else:
+            signed = self._sign(looked, original, material, now)
+            kept = self._safe.seal(original.key, signed, of=leg.message, what=leg.jti)
+            digest = tokens.digest_of(signed)
+            started = replace(looked, state=state, attempt=leg.attempt + 1, signed=kept, signed_digest=digest, sent_at=now)
         return started, _encrypted(signed, profile, world, now)
+
+    def _open(self, material: Material, ref: Ref) -> Opened:
+        context, row = self._holder.current.context, material.messages[ref]
+        key = self._safe.message_key(material.subjects[row.subject], row.wrapped)
+        message = rows.read_message(row, self._safe.open(key, row.payload, of=ref, what="payload"), context.uri_base)
+        known = context.directory.find(message.iss) is not None
+        return Opened(key, message, lead_time_of(message, context, received_at=row.received_at) if known else None)
 
     def record_key(self, leg: LegRow) -> bytes:
         """Return the bus key of a leg: an HMAC over partner and subject, so that the outer zone cannot link a person over countries."""
         return self._safe.record_key(leg.partner, leg.subject)
 
-    def _sign(self, leg: LegRow, message: Message, row: MessageRow, material: Material, now: datetime) -> bytes:
-        world = self._holder.current
+    def _sign(self, leg: LegRow, original: Opened, material: Material, now: datetime) -> bytes:
+        world, message = self._holder.current, original.message
         profile = world.directory.by_id(leg.partner)
         delivery = _delivery(profile)
         removed = tuple(Removed(*r) for r in leg.removed)
         view = minimise(message, frozenset(leg.groups), profile, world.grounds.schemas, removed=removed, roles=rows.roles_of(leg))
-        known = world.directory.find(message.iss) is not None  # a sender that left has no law of its own to reckon by
-        lead = lead_time_of(message, world.context, received_at=row.received_at) if known else None
         event = deliver_event(
             view, original=message.ref, subject_iss=message.subject[1], previous=material.previous.get((leg.partner, leg.subject)),
-            prior_undelivered=leg.leg_id in material.undelivered, lead_time=lead, checkpoint=material.checkpoint,
+            prior_undelivered=leg.leg_id in material.undelivered, lead_time=original.lead, checkpoint=material.checkpoint,
         )  # fmt: skip
         document = world.formats[delivery.format].render(replace(view, event=event))
         claims = {

@@ -138,17 +138,40 @@ def _handling(event: Mapping[str, Any]) -> dict[str, Any]:
 
 def _without_domestic(node: Any, country: Country) -> tuple[Any, bool]:
     """Return `node` without identifiers that may not leave for `country`, and whether there were any."""
+    return _cut_domestic(node, country) if _holds_domestic(node, country) else (node, False)
+
+
+def _holds_domestic(node: Any, country: Country) -> bool:
+    """Look for what hardly any message has, before all of one is copied."""
+    below = [[node]]
+    while below:
+        for value in below.pop():
+            if isinstance(value, list):
+                below.append(value)
+            elif isinstance(value, dict):
+                held = value.get("identifiers")
+                if isinstance(held, list) and not all(_may_leave(item, country) for item in held):
+                    return True
+                below.append(list(value.values()))
+    return False
+
+
+def _may_leave(identifier: Mapping[str, Any], country: Country) -> bool:
+    return DOMESTIC.get(identifier["scheme"], country) == country
+
+
+def _cut_domestic(node: Any, country: Country) -> tuple[Any, bool]:
     if isinstance(node, list):
-        pairs = [_without_domestic(item, country) for item in node]
+        pairs = [_cut_domestic(item, country) for item in node]
         return [item for item, _ in pairs], any(found for _, found in pairs)
     if not isinstance(node, dict):
         return node, False
     result: dict[str, Any] = {}
     found = False
     for name, value in node.items():
-        kept, below = _without_domestic(value, country)
+        kept, below = _cut_domestic(value, country)
         if name == "identifiers" and isinstance(kept, list):
-            stays = [item for item in kept if DOMESTIC.get(item["scheme"], country) == country]
+            stays = [item for item in kept if _may_leave(item, country)]
             below = below or len(stays) < len(kept)
             if not stays and kept:
                 found = True

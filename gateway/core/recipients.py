@@ -14,7 +14,7 @@ from gateway.core.profiles import Profile
 from gateway.core.routing import Bar
 from gateway.core.rules import LeadTime, RuleContext, lead_time
 from gateway.core.travel import FAMILY as TRAVEL
-from gateway.core.travel import read_travel
+from gateway.core.travel import is_declared
 
 __all__ = ["LeadTime", "lane_of", "lead_time_of", "leg_expiry", "leg_hold", "leg_refusal", "own_refusal"]
 
@@ -115,7 +115,7 @@ def leg_expiry(message: Message, profile: Profile, *, accepted_at: datetime) -> 
 
 def lane_of(message: Message) -> Lane:
     """Return the lane asked for; at least PRIORITY for a journey DETECTED or ATTEMPTED (R-TRV-19) and a level VERY_HIGH (R-RSK-17)."""
-    undeclared = message.family.name == TRAVEL and not read_travel(message.body).declared
+    undeclared = message.family.name == TRAVEL and not is_declared(message.body)
     if undeclared or _very_high(message.body):
         return max(message.lane, Lane.PRIORITY, key=lambda lane: lane.rank)
     return message.lane

@@ -10,6 +10,7 @@ from typing import Any, Final
 from gateway.contract.values import Country, Role
 
 FAMILY: Final = "travel-notification"
+DECLARED: Final = "DECLARED"
 NOTHING: Final[Mapping[str, Any]] = {}
 YEARS: Final = range(1900, 2200)  # of a journey; zone rules and date arithmetic hold well inside
 
@@ -84,7 +85,7 @@ class Travel:
     @property
     def declared(self) -> bool:
         """Say whether the subject gave notice: what others detect, or an attempt, has no lead time (R-TRV-19)."""
-        return self.basis == "DECLARED"
+        return self.basis == DECLARED
 
     @property
     def emergency_explained(self) -> bool:
@@ -104,7 +105,7 @@ def read_travel(body: Mapping[str, Any]) -> Travel:
             _date(back.get("date")),
             None if arrival is None else Stop(_place(arrival), _country(arrival.get("country")), _date(back.get("date")), None),
         ),
-        basis=body.get("notification_basis", ""),
+        basis=_basis(body),
         notified_at=instant(body.get("notified_by_subject_at")),
         emergency=body.get("emergency", False) is True,
         emergency_reason=body.get("emergency_reason", ""),
@@ -113,6 +114,16 @@ def read_travel(body: Mapping[str, Any]) -> Travel:
         withheld="decision_not_to_transmit" in body,
         first_night="first_night" in accommodation,
     )
+
+
+def is_declared(body: Mapping[str, Any]) -> bool:
+    """Say of a body what `Travel.declared` says, without reading the rest."""
+    return _basis(body) == DECLARED
+
+
+def _basis(body: Mapping[str, Any]) -> str:
+    basis: str = body.get("notification_basis", "")
+    return basis
 
 
 def instant(text: object) -> datetime | None:
