@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import date
 from functools import lru_cache
@@ -18,7 +19,6 @@ ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "schemas"
 TRAVEL = Family("travel-notification", "1.0")
 ACKNOWLEDGEMENT = Family("acknowledgement", "1.0")
-FAMILIES = (TRAVEL, ACKNOWLEDGEMENT)
 DAY = date(2026, 11, 20)
 WINDOW = "https://gateway.example/extensions/arrival-window/1.0"
 
@@ -38,10 +38,22 @@ def files():
     return load_schema_files(FOLDER)
 
 
+FAMILIES = (TRAVEL, ACKNOWLEDGEMENT, *sorted(files().families.keys() - {TRAVEL, ACKNOWLEDGEMENT}))
+
+
 def shipped(family: Family, name: str) -> dict[str, Any]:
     path = FOLDER / "families" / family.name / "examples" / f"{name}.json"
     event: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return event
+
+
+def expected(family: Family) -> dict[str, list[tuple[str, str]]]:
+    """What examples/expected.toml says of the examples: (rule or code, pointer) of each problem."""
+    text = (FOLDER / "families" / family.name / "examples" / "expected.toml").read_text(encoding="utf-8")
+    return {
+        name: [(said, pointer) for said, _, pointer in (line.partition(" ") for line in lines)]
+        for name, lines in tomllib.loads(text).items()
+    }
 
 
 def full(family: Family) -> dict[str, Any]:
