@@ -14,6 +14,8 @@ from tests.unit.core.samples import ROOT, shipped_tables
 FACT_BOOK = {
     *(f"R-GEN-{n:02}" for n in range(1, 22)), *(f"R-RTE-{n:02}" for n in range(1, 10)), *(f"R-TIM-{n:02}" for n in range(1, 6)),
     *(f"R-TRV-{n:02}" for n in range(1, 20) if n != 3), *(f"R-TRV-03{letter}" for letter in "abcde"),
+    *(f"R-RSK-{n:02}" for n in range(1, 18)),
+    *(f"R-ORD-{n:02}" for n in range(1, 18)),
 }  # fmt: skip
 
 
@@ -27,7 +29,19 @@ def test_every_rule_of_the_fact_book_is_in_the_catalogue_and_no_other():
 
 
 def test_what_waits_is_the_closed_list():
-    assert set(waiting(RULES.values())) == {"R-GEN-05", "R-GEN-13", "R-RTE-06", "R-RTE-07", "R-TRV-09", "R-TRV-12", "R-TRV-14"}
+    assert set(waiting(RULES.values())) == {
+        "R-GEN-05", "R-GEN-13", "R-RTE-06", "R-RTE-07", "R-TRV-09", "R-TRV-12", "R-TRV-14",
+        "R-ORD-05", "R-ORD-14",
+        "R-RSK-08",
+    }  # fmt: skip
+
+
+TESTED = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "tests" / "unit" / "core" / "rules").glob("test_*.py")))
+
+
+@pytest.mark.parametrize("rule_id", sorted(r.id for r in RULES.values() if r.kind == "message"))
+def test_every_rule_over_a_message_is_put_to_the_test(rule_id):
+    assert f'"{rule_id}"' in TESTED or RULES[RuleId(rule_id)].effect == "-"
 
 
 @pytest.mark.parametrize("rule_id", sorted(r.id for r in RULES.values() if r.where))

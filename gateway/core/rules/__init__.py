@@ -4,25 +4,12 @@ from __future__ import annotations
 
 from gateway.core.message import Message
 from gateway.core.problems import Problem
-from gateway.core.rules import elsewhere, general, travel
+from gateway.core.rules import elsewhere, general, order, risk, travel  # noqa: F401 -- importing a family's module registers its rules
 from gateway.core.rules.base import RULES, Rule, RuleContext, checks_of
 from gateway.core.rules.tables import Picked, RuleRow, RuleTables
 from gateway.core.rules.time import LeadTime, lead_time
 
-__all__ = [
-    "RULES",
-    "LeadTime",
-    "Picked",
-    "Rule",
-    "RuleContext",
-    "RuleRow",
-    "RuleTables",
-    "check_all",
-    "elsewhere",
-    "general",
-    "lead_time",
-    "travel",
-]
+__all__ = ["RULES", "LeadTime", "Picked", "Rule", "RuleContext", "RuleRow", "RuleTables", "check_all", "lead_time"]
 
 
 def check_all(msg: Message, ctx: RuleContext) -> list[Problem]:

@@ -116,10 +116,6 @@ class FamilyRules(Generic[Seen]):
 
         return add
 
-    def elsewhere(self, rule_id: str, *, kind: Kind, effect: str, source: str, where: str, text: str) -> None:
-        """Enter a rule that is no function over one message: `where` names what holds it, "" that it waits."""
-        register(Rule(RuleId(rule_id), kind, effect, source, text, where, (self._family,)))
-
     def _check(self, msg: Message, ctx: RuleContext) -> Iterator[Problem]:
         seen = self._read(msg, ctx)
         for check in self._checks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
@@ -10,28 +11,48 @@ from gateway.core.rules.tables import RuleRow, RuleTables, Unit
 
 SOURCES: Final[Mapping[str, str]] = {
     "APD": "airportsdata documentation (country and IANA zone of each airport)",
-    "CFR72": "28 CFR Part 72: final rule 86 FR 69856, effective 7 January 2022; opening of section 72.7",
-    "DPA62": "Data Protection Act 2018, section 62",
+    "APPN": "College of Policing, authorised professional practice on notification requirements",
     "BDSG": "summary of BDSG section 76 (transposes Directive (EU) 2016/680, Article 25)",
+    "CFR72": "28 CFR Part 72: final rule 86 FR 69856, effective 7 January 2022; opening of section 72.7",
+    "DEL": "UK Ministry of Justice, public probation reference data",
+    "DPA62": "Data Protection Act 2018, section 62",
+    "ECRI": "generated ECRIS-RI classes of the Bulgarian criminal records register",
+    "ECRT": "JAXB classes of ECRIS common reference tables",
     "EURO": "Council manual on law-enforcement information exchange, as quoted by statewatch.org, 25 February 2018",
     "FRA20": "European Union (Future Relationship) Act 2020, sections 1, 4 and 5",
     "HALS": "Halsbury's Laws, Sentencing 507 (opening)",
+    "ICAO3": "ICAO Doc 9303 part 3, 8th edition 2021, sections 4 to 6",
     "IMLFAQ": "US Marshals Service, questions and answers on International Megan's Law, as reproduced",
+    "INTA": "public clients of the notices service of INTERPOL",
     "INTN": "encyclopaedia and news pages on INTERPOL notices",
+    "LIC": "ministryofjustice/create-and-vary-a-licence, licence policy 4.0 (MIT)",
+    "MOJ2": "UK Ministry of Justice, public tests and samples naming MAPPA levels and category M4",
     "NACRO": "nacro.org.uk, travelling abroad while on the register (England, Wales, Northern Ireland)",
     "NI14": "NISR 2014/185, regulation 7",
     "NI16": "NISR 2016/145, regulation 5 (violent offenders)",
+    "NIEM": "NIEM Model 6.0 (CC BY 4.0)",
     "NR12": "gov.uk, 2012 Notification Requirements Regulations, in force 13 August 2012",
+    "QA23": "gov.uk, questions and answers on notification changes, 31 March 2023",
+    "RM2K": "Thornton, Risk Matrix 2000 scoring guide, February 2007",
     "RPDA": "summary of the 2023 amendments to INTERPOL's Rules on the Processing of Data",
     "RPDR": "summary of INTERPOL's data processing safeguards",
+    "SCO16": "asp 2016/22, sections 16 and 17 (in force 31 March 2023)",
     "SDL": "South Dakota Codified Laws 22-24B-37",
     "SMART": "SMART Office, Information Required for Notice of International Travel (opening)",
     "SMART2": "SMART Office, international tracking pages",
     "TRV01": "SI 2001/1846, regulation 3",
     "UK103D": "Sexual Offences Act 2003, section 103D",
+    "UK117N": "explanatory notes to section 117 of the Sexual Offences Act 2003, as enacted",
+    "UK122": "Sexual Offences Act 2003, sections 113 and 122",
+    "UK122H": "Sexual Offences Act 2003, section 122H",
+    "UK14": "2014 chapter 12, schedule 5 (in force 8 March 2015 by SI 2015/373)",
+    "UK82": "Sexual Offences Act 2003, section 82",
+    "UK83": "Sexual Offences Act 2003, section 83",
     "US22": "22 USC 212b",
     "US34": "34 USC 20911 to 20924 and 21501 to 21510",
 }
+
+CITED: Final = re.compile("V:([A-Z0-9]+)")
 
 HEAD: Final = """# Rules
 
@@ -99,6 +120,11 @@ def _period(row: RuleRow) -> str:
 
 
 def _sources(rules: Iterable[Rule]) -> Iterator[str]:
-    cited = " ".join(one.source for one in rules)
     yield "\n## The sources\n"
-    yield from (f"- **{key}**: {title}" for key, title in SOURCES.items() if f"V:{key}" in cited)
+    yield from sources(one.source for one in rules)
+
+
+def sources(cited: Iterable[str]) -> Iterator[str]:
+    """Yield a line for each source that is cited as read."""
+    keys = {key for text in cited for key in CITED.findall(text)}
+    yield from (f"- **{key}**: {title}" for key, title in SOURCES.items() if key in keys)

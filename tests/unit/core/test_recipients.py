@@ -159,6 +159,23 @@ def test_what_others_detect_goes_at_least_with_priority(basis, priority, lane):
     assert lane_of(message(event)) is lane
 
 
+LEVELS = [
+    ("travel-notification", "/body/risk_level", {"level": "VERY_HIGH"}, Lane.PRIORITY),
+    ("travel-notification", "/body/risk_level", {"level": "HIGH"}, Lane.ROUTINE),
+    ("risk-update", "/body/rm2000", {"band": "VERY_HIGH"}, Lane.PRIORITY),
+    ("risk-update", "/body/arms", {"priority": "VERY_HIGH"}, Lane.PRIORITY),
+    ("risk-update", "/body/oasys", {"rosh": "VERY_HIGH"}, Lane.PRIORITY),
+    ("risk-update", "/body/oasys", {"rosh": "HIGH"}, Lane.ROUTINE),
+]
+
+
+@pytest.mark.parametrize(("family", "pointer", "value", "lane"), LEVELS)
+def test_the_greatest_risk_goes_at_least_with_priority(family, pointer, value, lane):
+    event = changed(pointer, value)
+    assert lane_of(message(event, family=family)) is lane
+    assert lane_of(message(changed("/routing/priority", "IMMEDIATE", event), family=family)) is Lane.IMMEDIATE
+
+
 def test_other_families_keep_the_lane_they_ask_for():
     assert lane_of(message(changed("/body", {"stage": "RECEIVED"}), family="acknowledgement")) is Lane.ROUTINE
 

@@ -13,6 +13,8 @@ from referencing import Registry, Resource
 
 from gateway.core import limits
 from gateway.core.groups import GROUPS
+from gateway.core.rules.base import FREE_TEXTS
+from gateway.core.rules.general import OF_EVERY_FAMILY
 from gateway.core.schema_faults import Explainer
 from gateway.core.schema_source import DELIVERY, SchemaError, SchemaFiles, submission
 from gateway.core.schema_tree import code_tree, group_tree
@@ -179,3 +181,22 @@ def test_a_reference_that_cannot_be_followed_stops_the_start(why):
 def test_a_leaf_without_a_field_group_stops_the_start():
     with pytest.raises(SchemaError):
         group_tree({"properties": {"name": {"type": "string", "title": "Name"}}})
+
+
+LONG = 200  # characters: more than a name, a title or an address
+NOT_READ = {  # names, titles, addresses and citations
+    "/body/person/names/*/full", "/body/person/names/*/latin", "/routing/contact/email", "/body/offence_summary/*/title",
+    "/handling/legal_basis/*/citation", "/handling/transfer_basis/citation",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=str)
+def test_every_long_text_of_a_family_is_answered_with_a_reminder(family):
+    found = {path.replace("/-", "/*") for path, node in nodes(FLAT[f"{family.name} submission"]) if node.get("maxLength", 0) >= LONG}
+    assert found - NOT_READ <= {*OF_EVERY_FAMILY, *FREE_TEXTS[family.name]}
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=str)
+def test_every_free_text_of_a_family_is_in_its_schema(family):
+    paths = {path.replace("/-", "/*") for path, _ in nodes(FLAT[f"{family.name} submission"])}
+    assert set(FREE_TEXTS[family.name]) <= paths
