@@ -84,9 +84,9 @@ def travel_notice(  # noqa: PLR0913 -- each says one thing about the notice, all
     declared = label not in {Label.DETECTED, Label.ATTEMPTED}
     notified = now - timedelta(minutes=dice.randrange(30, 24 * 60))
     body = {
-        "person": _person(dice),
+        "person": person_of(dice),
         "notification_basis": "DECLARED" if declared else label.value.upper(),
-        **({"notified_by_subject_at": _instant(notified)} if declared else {}),
+        **({"notified_by_subject_at": instant(notified)} if declared else {}),
         "purpose_of_travel": [{"code": dice.choice(["VACATION", "FAMILY", "BUSINESS", "EMPLOYMENT"])}],
         "itinerary": journey.itinerary(_first_day(dice, now, label), nights=dice.randrange(4, 20)),
         **({"accommodation": {"first_night": journey.first_night}} if declared else {}),
@@ -107,13 +107,13 @@ def travel_notice(  # noqa: PLR0913 -- each says one thing about the notice, all
         body["destination_contacts"] = [{"phone": f"+99900{dice.randrange(10**6):06d}"}]
     priority = {Label.OK: "ROUTINE", Label.LATE: "PRIORITY"}.get(label, "IMMEDIATE" if label is Label.ATTEMPTED else "PRIORITY")
     subject = {"ref": subject_ref or f"s-{dice.randrange(10**6):06d}", "status": "CONVICTED", "is_minor": "NO"}
-    event = {"handling": _handling(now, environment), "routing": _routing(priority), "subject": subject, "body": body}
+    event = {"handling": handling_of(now, environment=environment), "routing": routing_of(priority), "subject": subject, "body": body}
     event["routing"]["case_reference"] = f"TEST-{dice.randrange(10**6):06d}"
     for pointer, value in (overrides or {}).items():
         event = replaced(event, pointer, value)
     if "/handling/data_quality" not in (overrides or {}):
         event = replaced(event, "/handling/data_quality", data_quality(event))
-    return _sample(TRAVEL, event, dice, now, toe=notified if declared else now)
+    return made(TRAVEL, event, dice, now, toe=notified if declared else now)
 
 
 def acknowledgement(
@@ -127,14 +127,14 @@ def acknowledgement(
 ) -> Sample:
     """Return an answer to a delivered `event`, known to the replier as `of`. Its handling and subject are repeated (R-CNV-01)."""
     said = dict(body or {"stage": "RECEIVED"})
-    routing = {**_routing("ROUTINE"), "in_response_to": {"iss": of.iss, "jti": of.jti}}
+    routing = {**routing_of("ROUTINE"), "in_response_to": {"iss": of.iss, "jti": of.jti}}
     answer = {
         "handling": dict(event["handling"]),
         "routing": routing,
         "subject": dict(event["subject"]),
-        "body": {"at": _instant(now), **said},
+        "body": {"at": instant(now), **said},
     }
-    return _sample(ACKNOWLEDGEMENT, replaced(answer, "/handling/data_quality", data_quality(answer)), dice, now, toe=now, txn=txn)
+    return made(ACKNOWLEDGEMENT, replaced(answer, "/handling/data_quality", data_quality(answer)), dice, now, toe=now, txn=txn)
 
 
 def fictional_register(seed: int, count: int, now: datetime, *, environment: str = "TEST") -> Iterator[Scenario]:
@@ -178,17 +178,23 @@ def replaced(event: Mapping[str, Any], pointer: str, value: object) -> dict[str,
     return copied
 
 
-def data_quality(event: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Return an entry for each field group that an event of these families holds."""
+def data_quality(event: Mapping[str, Any], groups: Mapping[str, str] | None = None) -> list[dict[str, str]]:
+    """Return an entry for each field group that an event holds. `groups`: of the members of the body, or `member/member` below."""
     body, routing = event["body"], event["routing"]
-    groups = {"sender_contact"} if {"contact", "case_reference"} & routing.keys() else set()
-    groups |= {group for name, group in GROUP_OF_PERSON.items() if name in body.get("person", {})}
-    groups |= {group for name, group in GROUP_OF_BODY.items() if name in body}
+    found = {"sender_contact"} if {"contact", "case_reference"} & routing.keys() else set()
+    found |= {group for name, group in GROUP_OF_PERSON.items() if name in body.get("person", {})}
+    found |= {group for way, group in (GROUP_OF_BODY if groups is None else groups).items() if _there(body, way)}
     if "extensions" in event:
-        groups.add("extensions")
-    return [{"group": group, "kind": "ASSESSMENT" if group == "risk" else "FACT"} for group in sorted(groups)]
+        found.add("extensions")
+    return [{"group": group, "kind": "ASSESSMENT" if group in ASSESSMENTS else "FACT"} for group in sorted(found)]
 
 
+def _there(body: Mapping[str, Any], way: str) -> bool:
+    name, _, below = way.partition("/")
+    return name in body and (not below or below in body[name])
+
+
+ASSESSMENTS: Final = frozenset({"risk", "health", "staff_safety", "intelligence"})
 GROUP_OF_PERSON: Final = {
     "names": "identity", "identifiers": "identifiers", "identity_documents": "identity_documents", "description": "description",
     "photo": "photo", "residence_countries": "contact", "parents": "household",
@@ -235,7 +241,8 @@ NAMES: Final[Sequence[Mapping[str, str]]] = (
 )
 
 
-def _person(dice: Random) -> dict[str, Any]:
+def person_of(dice: Random) -> dict[str, Any]:
+    """Return a person, fictional in every part."""
     born = datetime(1950, 1, 1) + timedelta(days=dice.randrange(40 * 365))  # noqa: DTZ001 -- a day has no zone
     nationality = dice.choices(["GB", "IE", "XXA"], [90, 9, 1])[0]
     names = [{"kind": "LEGAL", **dice.choice(NAMES)}]
@@ -263,7 +270,8 @@ def _first_day(dice: Random, now: datetime, label: Label) -> datetime:
     return now + timedelta(days=dice.randrange(first, last))
 
 
-def _handling(now: datetime, environment: str) -> dict[str, Any]:
+def handling_of(now: datetime, environment: str) -> dict[str, Any]:
+    """Return how a message is to be handled, with its `data_quality` still to be filled."""
     return {
         "environment": environment,
         "purpose": "PREVENT_CHILD_SEX_CRIME",
@@ -280,11 +288,13 @@ def _handling(now: datetime, environment: str) -> dict[str, Any]:
     }
 
 
-def _routing(priority: str) -> dict[str, Any]:
+def routing_of(priority: str) -> dict[str, Any]:
+    """Return a routing without recipients."""
     return {"priority": priority, "language": "en", "action_requested": "INFORMATION_ONLY", "contact": dict(CONTACT)}
 
 
-def _sample(family: Family, event: Mapping[str, Any], dice: Random, now: datetime, *, toe: datetime, txn: str | None = None) -> Sample:
+def made(family: Family, event: Mapping[str, Any], dice: Random, now: datetime, *, toe: datetime, txn: str | None = None) -> Sample:
+    """Return an event as a message, with identifiers of its own."""
     return Sample(family=family, event=event, jti=uuid7(dice, now), txn=txn or uuid7(dice, now), iat=now, toe=toe)
 
 
@@ -303,5 +313,6 @@ def uuid7(dice: Random, now: datetime) -> str:
     return str(uuid.UUID(int=value))
 
 
-def _instant(when: datetime) -> str:
+def instant(when: datetime) -> str:
+    """Return an instant as messages have it."""
     return when.isoformat(timespec="seconds").replace("+00:00", "Z")
