@@ -93,15 +93,24 @@ def try_patch(patch: Path | None) -> Result:
 def run(wanted: Mapping[str, Iterable[Path]]) -> int:
     """Try the patches and print the table; return the exit code."""
     base = try_patch(None)
+    say(f"{'unbroken':10}{len(base.passed)} of {len(PROMISES)} promises hold")
     if base.failed:
+        say(f"{'':10}broken already: {', '.join(sorted(base.failed))}")
         return 1
     verdicts = []
     for promise, paths in wanted.items():
         for path in paths:
             result = try_patch(path)
             verdicts.append(judge(promise, result))
-            f"{len(result.passed - {promise})} of {len(PROMISES) - 1} others green"
+            others = f"{len(result.passed - {promise})} of {len(PROMISES) - 1} others green"
+            say(f"{promise:10}{path.stem:40}{others:25}{verdicts[-1]}")
     return 0 if verdicts and set(verdicts) == {"killed"} else 1
+
+
+def say(line: str) -> None:
+    """Show a line of the table as soon as it is known."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def main() -> int:

@@ -123,7 +123,12 @@ async def test_an_ended_lease_goes_again_with_the_next_attempt(tmp_path: Path) -
         h.clock.advance(seconds=1)
         assert await h.timers.run_once() == 1
         after = await leg_of(h, leg.message.jti)
-        assert (after.state, after.attempt, after.failures, after.last_code) == (State.READY, 1, 0, "no-report")  # no news is no failure of the partner
+        assert (after.state, after.attempt, after.failures, after.last_code) == (
+            State.READY,
+            1,
+            0,
+            "no-report",
+        )  # no news is no failure of the partner
         h.clock.advance(seconds=60)
         await h.seal.run_once()
         assert (await leg_of(h, leg.message.jti)).attempt == 2
