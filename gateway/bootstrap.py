@@ -75,6 +75,7 @@ EVENTS_SECONDS: Final = 1.0
 FORGET_SECONDS: Final = 30.0
 METRICS_SECONDS: Final = 5.0
 VERSION: Final = "0.1.0"
+STOPPED_LAST: Final = ("submissions", "remembered", "settle")  # others work through them until they have ended
 SHARD: Final = "main"  # where nobody is pushed to
 
 
@@ -91,10 +92,22 @@ class Gateway:
     store: Store | None = None
     bus: Bus | None = None
     read: tuple[Partners, Mapping[str, Adapter]] | None = None  # profiles and adapters, once they were
+    listener: web.AppRunner | None = None  # for partners
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Run until `stop`, then drain."""
-        await self.supervisor.run(self.loops, stop)
+        """Run until `stop`, then drain: who asked is answered, what is under way comes to its end, and its reports are settled last."""
+        closed = asyncio.Event()
+        closing = asyncio.create_task(self._close(stop, closed))
+        try:
+            await self.supervisor.run(self.loops, closed, last=STOPPED_LAST)
+        finally:
+            closing.cancel()
+
+    async def _close(self, stop: asyncio.Event, closed: asyncio.Event) -> None:
+        await stop.wait()
+        if self.listener is not None:
+            await self.listener.cleanup()
+        closed.set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -429,7 +442,7 @@ async def _listen(
     )
     edge = Edge(desk=desk, clock=SystemClock(), telemetry=telemetry, public=_public(settings, keys), readiness=readiness, bounds=bounds)
     edge.clients = _certificates_of(_partners(built)[0])
-    runner = app.runner(app.create(edge))
+    runner = built.listener = app.runner(app.create(edge))
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     listener = settings.partner_listener

@@ -44,9 +44,11 @@ class Outcomes:
         self._bus, self._settle, self._telemetry = bus, settle, telemetry
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Settle until `stopping`. A failure ends the subscription, and what was not committed comes again."""
+        """Settle until `stopping`, then what is there. A failure ends the subscription, and what was not committed comes again."""
         async with self._bus.subscribe([topics.OUTCOMES], group=topics.OUTCOMES_GROUP) as subscription:
-            while not stopping.is_set():
+            last = False
+            while not last:
+                last = stopping.is_set()  # asked before the look: reports that came until now are seen
                 records = await subscription.batch(max_records=BATCH_COUNT_MAX * 2, wait_seconds=WAIT_SECONDS)
                 await self._settle.run([change for record in records if (change := self._read(record)) is not None])
                 await subscription.commit(records)

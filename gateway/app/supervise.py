@@ -7,7 +7,7 @@ half works is worse than one that is restarted.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from gateway.app.ports import Telemetry
@@ -28,35 +28,47 @@ class Supervisor:
         """Report through `telemetry`."""
         self._telemetry = telemetry
         self.stopping = asyncio.Event()
+        self.ending = asyncio.Event()  # for those that others still need while they drain
         self.failing: set[str] = set()  # names of loops that wait for a dependency: `/readyz` says them
 
-    async def run(self, loops: dict[str, Loop], stop: asyncio.Event) -> None:
-        """Run until `stop` is set, then let each loop finish what is under way, at most `DRAIN_SECONDS_MAX`."""
-        tasks = {name: asyncio.create_task(self._keep(name, loop), name=name) for name, loop in loops.items()}
+    async def run(self, loops: Mapping[str, Loop], stop: asyncio.Event, *, last: Collection[str] = ()) -> None:
+        """Run until `stop` is set, then let each loop finish what is under way, at most `DRAIN_SECONDS_MAX`; `last` after the rest."""
+        tasks = {name: asyncio.create_task(self._keep(name, loop, self._stopping(name, last)), name=name) for name, loop in loops.items()}
         stopper = asyncio.create_task(stop.wait())
         await asyncio.wait([stopper, *tasks.values()], return_when=asyncio.FIRST_COMPLETED)
         stopper.cancel()
         self.stopping.set()
-        _, late = await asyncio.wait(tasks.values(), timeout=DRAIN_SECONDS_MAX)
-        for task in late:
-            self._telemetry.event("drain-incomplete", code=task.get_name())
-            task.cancel()
+        await self._drain([task for name, task in tasks.items() if name not in last])
+        self.ending.set()
+        await self._drain(list(tasks.values()))
         for task in tasks.values():
             if not task.cancelled() and task.done() and (error := task.exception()) is not None:
                 raise error
 
-    async def _keep(self, name: str, loop: Loop) -> None:
+    def _stopping(self, name: str, last: Collection[str]) -> asyncio.Event:
+        return self.ending if name in last else self.stopping
+
+    async def _drain(self, tasks: Sequence[asyncio.Task[None]]) -> None:
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=DRAIN_SECONDS_MAX)
+        for task in late:
+            self._telemetry.event("drain-incomplete", code=task.get_name())
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+    async def _keep(self, name: str, loop: Loop, stopping: asyncio.Event) -> None:
         pause, clock = PAUSE_SECONDS, asyncio.get_running_loop()
-        while not self.stopping.is_set():
+        while not stopping.is_set():
             well = clock.call_later(WELL_SECONDS, self.failing.discard, name)
             started = clock.time()
             try:
-                await loop(self.stopping)
+                await loop(stopping)
             except OperatorError as exc:
                 self.failing.add(name)
                 self._telemetry.event("loop-waits", code=f"{name}:{type(exc).__name__}")
                 pause = PAUSE_SECONDS if clock.time() - started > WELL_SECONDS else min(pause * 2, PAUSE_SECONDS_MAX)
-                await wait(self.stopping, pause)
+                await wait(stopping, pause)
             else:
                 return
             finally:
@@ -89,6 +101,7 @@ def until_stopped(run: Callable[[], Awaitable[None]]) -> Loop:
         finally:
             stopper.cancel()
             task.cancel()
+            await asyncio.gather(task, return_exceptions=True)  # what it has open is closed before anything it stands on
 
     return loop
 

@@ -141,3 +141,39 @@ async def test_a_wait_ends_when_stopping() -> None:
     stopping = asyncio.Event()
     stopping.set()
     await asyncio.wait_for(wait(stopping, 3600), 1)
+
+
+async def test_what_others_still_need_is_told_to_stop_after_they_have_ended() -> None:
+    told: list[str] = []
+    stop = asyncio.Event()
+
+    def loop(name: str, seconds: float) -> Loop:
+        async def run(stopping: asyncio.Event) -> None:
+            await stopping.wait()
+            told.append(f"{name} told")
+            await asyncio.sleep(seconds)
+            told.append(f"{name} ended")
+
+        return run
+
+    stop.set()
+    await supervisor().run({"settle": loop("settle", 0), "courier": loop("courier", 5 * TURN)}, stop, last=["settle"])
+    assert told == ["courier told", "courier ended", "settle told", "settle ended"]
+
+
+async def test_what_runs_for_ever_has_ended_when_it_is_said_to_have_stopped() -> None:
+    ended: list[bool] = []
+
+    async def forever() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(TURN)
+            ended.append(True)
+
+    stop = asyncio.Event()
+    running = asyncio.create_task(supervisor().run({"forever": until_stopped(forever)}, stop))
+    await asyncio.sleep(TURN)
+    stop.set()
+    await running
+    assert ended == [True]
