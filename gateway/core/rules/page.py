@@ -70,7 +70,7 @@ Sources: *V:KEY* was read in the source of that key below, *S000* to *S004* are 
 
 def page(tables: RuleTables) -> str:
     """Return docs/rules.md."""
-    return "\n".join([HEAD, *_rules(RULES.values()), *_waiting(RULES.values()), *_numbers(tables.rows), *_sources(RULES.values())]) + "\n"
+    return "\n".join([HEAD, *_rules(RULES.values()), *_waiting(RULES.values()), *numbers(tables.rows), *_sources(RULES.values())]) + "\n"
 
 
 def _rules(rules: Iterable[Rule]) -> Iterator[str]:
@@ -101,7 +101,8 @@ def waiting(rules: Collection[Rule]) -> dict[str, str]:
     return whole | {one.id: one.waits for one in rules if one.waits}
 
 
-def _numbers(rows: Iterable[RuleRow]) -> Iterator[str]:
+def numbers(rows: Iterable[RuleRow]) -> Iterator[str]:
+    """Yield the section on dated rows."""
     yield "\n## The numbers\n"
     yield "The more specific jurisdiction wins, then statute over guidance over seed, verified, later, stricter (R-TIM-03).\n"
     yield "| rule | jurisdiction | number | in force | source | kind | verified | note |"
