@@ -84,7 +84,7 @@ class Outgoings:
         entries: list[bytes] = []
         for message, to, subject in written:
             recipient = world.directory.by_id(to)
-            routed = Routed((Candidate(to, recipient.country, (Role.REPLY,)),), (), ())
+            routed = Routed((Candidate(to, (recipient.country,), (Role.REPLY,)),), (), ())
             decision = decide_for(
                 message, routed, NO_FACTS, home=recipient.country, grounds=world.grounds, now=now, new_id=lambda: self._dice.uuid7(now)
             )

@@ -66,7 +66,7 @@ class LegRow:
     partner: PartnerId
     subject: SubjectKey
     jti: Jti
-    country: Country | None
+    countries: tuple[Country, ...]  # each that the partner is told for, that of the most important role first
     roles: tuple[str, ...]
     lane: Lane
     seq: int
@@ -91,6 +91,11 @@ class LegRow:
     ended_at: datetime | None = None
     receipt_due_at: datetime | None = None  # delivered, and a receipt is owed by then
     proof: str | None = None  # hex SHA-256 of the partner's signed acknowledgement or poll request
+
+    @property
+    def country(self) -> Country | None:
+        """The country of the most important role."""
+        return self.countries[0] if self.countries else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

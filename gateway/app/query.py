@@ -55,7 +55,7 @@ def not_found() -> MalformedError:
 
 def _leg(leg: LegRow) -> dict[str, Any]:
     removed = [{"group": group, "reason": reason, "because": list(because)} for group, reason, because in leg.removed]
-    return {**_own(leg), "partner": leg.partner, "country": leg.country, "roles": list(leg.roles), "hold_reason": leg.hold_reason,
+    return {**_own(leg), "partner": leg.partner, "countries": list(leg.countries), "roles": list(leg.roles), "hold_reason": leg.hold_reason,
             "reason": leg.reason, "withheld": removed}  # fmt: skip
 
 

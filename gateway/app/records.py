@@ -60,7 +60,15 @@ def _state(leg: LegRow) -> entries.LegState:
 
 
 def _leg(leg: LegRow) -> entries.Leg:
-    return entries.Leg(leg_id=leg.leg_id, jti=leg.jti, partner=leg.partner, state=_state(leg), hold=leg.hold_reason, because=leg.because)
+    return entries.Leg(
+        leg_id=leg.leg_id,
+        jti=leg.jti,
+        partner=leg.partner,
+        countries=leg.countries,
+        state=_state(leg),
+        hold=leg.hold_reason,
+        because=leg.because,
+    )
 
 
 def _refusal(row: RefusalRow) -> entries.Refusal:

@@ -74,7 +74,7 @@ def leg_row(message: Message, leg: PlannedLeg, *, subject: SubjectKey, seq: int,
     """Return the row of a planned or held leg."""
     return LegRow(
         leg_id=leg.leg_id, message=message.ref, family=message.family.name, partner=leg.partner, subject=subject, jti=leg.jti,
-        country=leg.country, roles=tuple(role.value for role in leg.roles), lane=leg.lane, seq=seq,
+        countries=leg.countries, roles=tuple(role.value for role in leg.roles), lane=leg.lane, seq=seq,
         state=State.HELD if leg.hold else State.PLANNED, due_at=now, created_at=now, expires_at=leg.expires_at, delete_by=leg.delete_by,
         hold_reason=leg.hold.value if leg.hold else None, groups=tuple(sorted(leg.groups)),
         removed=tuple((r.group, r.reason, r.because) for r in leg.removed), because=leg.because, policy_digest=policy_digest,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -48,8 +49,13 @@ class Candidate:
     """A recipient that routing found, before policy: one partner in two roles is one candidate (R-RTE-01)."""
 
     partner: PartnerId
-    country: Country  # the one that brought the first role
+    countries: tuple[Country, ...]  # each that it is told for; the one that brought the first role first
     roles: tuple[Role, ...]  # most important first: NAMED, DESTINATION, TRANSIT, …
+
+    @property
+    def country(self) -> Country:
+        """The country of the most important role."""
+        return self.countries[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +69,11 @@ class Refusal:
     because: tuple[str, ...] = ()  # policy ids or a rule id
 
 
+def for_each_country(refusal: Refusal, candidate: Candidate) -> Iterator[Refusal]:
+    """Yield the refusal of a whole leg once for each country the partner was to be told for, so that each finds its own (R-TRV-08)."""
+    return (replace(refusal, country=country) for country in candidate.countries)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedLeg:
     """One message to one partner, as decided."""
@@ -70,7 +81,7 @@ class PlannedLeg:
     leg_id: LegId
     jti: Jti
     partner: PartnerId
-    country: Country
+    countries: tuple[Country, ...]  # of its candidate
     roles: tuple[Role, ...]
     lane: Lane
     groups: frozenset[str]  # field groups the partner may see
@@ -80,6 +91,11 @@ class PlannedLeg:
     delete_by: datetime
     hold: HoldReason | None = None
     hold_because: tuple[str, ...] = ()
+
+    @property
+    def country(self) -> Country:
+        """The country of the most important role."""
+        return self.countries[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from gateway.contract.values import Country, Environment, Jti, LegId, Removed, Role
 from gateway.core.admission import ACKNOWLEDGEMENT, Accepted
-from gateway.core.decided import Alert, Candidate, Decision, HoldReason, PlannedLeg, Reason, Refusal
+from gateway.core.decided import Alert, Candidate, Decision, HoldReason, PlannedLeg, Reason, Refusal, for_each_country
 from gateway.core.directory import Directory
 from gateway.core.facts import Facts
 from gateway.core.message import Message
@@ -58,7 +58,10 @@ def decide_for(  # noqa: PLR0913 -- the two halves of routing and deciding meet 
     refusals = list(routed.refusals)
     for candidate in routed.candidates:
         outcome = _one(message, candidate, facts, home=home, grounds=grounds, now=now, new_id=new_id)
-        (legs if isinstance(outcome, PlannedLeg) else refusals).append(outcome)  # type: ignore[arg-type]  # the list fits the value
+        if isinstance(outcome, PlannedLeg):
+            legs.append(outcome)
+        else:
+            refusals += for_each_country(outcome, candidate)
     return Decision(legs=tuple(legs), refusals=tuple(refusals), alerts=alerts, notices=tuple(routed.notices))
 
 
@@ -76,7 +79,7 @@ def _routed(message: Message, facts: Facts, sender: Profile, grounds: Grounds) -
     if answered is None or answered.family == ACKNOWLEDGEMENT:  # an acknowledgement of one of ours ends there
         return Routed((), (), ())
     original = grounds.directory.by_id(answered.message.iss)  # R-RTE-07
-    return Routed((Candidate(original.id, original.country, (Role.REPLY,)),), (), ())
+    return Routed((Candidate(original.id, (original.country,), (Role.REPLY,)),), (), ())
 
 
 def _alerts(message: Message, sender: Profile) -> tuple[Alert, ...]:
@@ -105,7 +108,7 @@ def _one(  # noqa: PLR0913 -- see decide_for
     hold, because = hold_of(message, profile, answer, facts)
     expires_at, delete_by = leg_expiry(message, profile, accepted_at=now)
     return PlannedLeg(
-        leg_id=LegId(new_id()), jti=Jti(new_id()), partner=profile.id, country=candidate.country, roles=candidate.roles,
+        leg_id=LegId(new_id()), jti=Jti(new_id()), partner=profile.id, countries=candidate.countries, roles=candidate.roles,
         lane=lane_of(message), groups=answer.allowed, removed=_removed(message, profile, answer, grounds),
         because=answer.send.because, expires_at=expires_at, delete_by=delete_by, hold=hold, hold_because=because,
     )  # fmt: skip

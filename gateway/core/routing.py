@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gateway.contract.values import Country, PartnerId, Role
-from gateway.core.decided import Candidate, Reason, Refusal
+from gateway.core.decided import Candidate, Reason, Refusal, for_each_country
 from gateway.core.directory import Directory
 from gateway.core.limits import RECIPIENTS_COUNT_MAX
 from gateway.core.message import Message
@@ -40,18 +40,18 @@ class Routed:
 
 @dataclass(slots=True)
 class _Found:
-    """What is gathered while countries and names are resolved: each partner with the country that brought each role."""
+    """What is gathered while countries and names are resolved: each partner with the countries that brought each role."""
 
-    roles: dict[PartnerId, dict[Role, Country]] = field(default_factory=dict)
+    roles: dict[PartnerId, dict[Role, list[Country]]] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
 
     def take(self, one: Candidate, bar: Bar | None) -> None:
-        """Note the roles a country brings a partner, or why not; the country that brought a role first stays."""
+        """Note the roles a country brings a partner, or why not."""
         if bar is not None:
             self.refusals.append(_refused(one, *bar))
             return
         for role in one.roles:
-            self.roles.setdefault(one.partner, {}).setdefault(role, one.country)
+            self.roles.setdefault(one.partner, {}).setdefault(role, []).extend(one.countries)
 
     def candidates(self) -> list[Candidate]:
         """Return one candidate for each partner, the most important first (R-RTE-01)."""
@@ -74,8 +74,10 @@ def route(message: Message, directory: Directory, reference: Reference, *, home:
     _by_name(message, directory, found, sender=sender, home=home)
     candidates = found.candidates()
     kept, over = candidates[:RECIPIENTS_COUNT_MAX], candidates[RECIPIENTS_COUNT_MAX:]
-    refusals = (*found.refusals, *(_refused(c, Reason.NOT_RECEIVING, "recipients-count-max") for c in over))
-    return Routed(tuple(kept), refusals, (*_nationality_notes(message, reference), *_too_many(len(over))))
+    refusals = list(found.refusals)
+    for candidate in over:
+        refusals += for_each_country(_refused(candidate, Reason.NOT_RECEIVING, "recipients-count-max"), candidate)
+    return Routed(tuple(kept), tuple(refusals), (*_nationality_notes(message, reference), *_too_many(len(over))))
 
 
 def _countries(message: Message, reference: Reference, home: Country) -> dict[Country, list[Role]]:
@@ -116,7 +118,7 @@ def _by_country(message: Message, directory: Directory, found: _Found, *, wanted
                 receivers.setdefault(profile.id, []).append(role)
         for partner, its_roles in receivers.items():
             bar = country_bar(message, country, directory.by_id(partner), sender=sender)
-            found.take(Candidate(partner, country, tuple(its_roles)), bar)
+            found.take(Candidate(partner, (country,), tuple(its_roles)), bar)
         if not receivers:
             found.refusals.append(
                 Refusal(partner=None, country=country, roles=tuple(roles), reason=Reason.NO_PARTNER, because=("R-RTE-02",))
@@ -175,12 +177,12 @@ def _named(message: Message, sender: Profile, profile: Profile | None, *, role: 
         refusal = Refusal(partner=profile.id, country=profile.country, roles=(role,), reason=Reason.NOT_RECEIVING, because=("R-RTE-04",))
         found.refusals.append(refusal)
     else:
-        found.take(Candidate(profile.id, profile.country, (role,)), country_bar(message, profile.country, profile, sender=sender))
+        found.take(Candidate(profile.id, (profile.country,), (role,)), country_bar(message, profile.country, profile, sender=sender))
 
 
-def _candidate(partner: PartnerId, roles: Mapping[Role, Country]) -> Candidate:
+def _candidate(partner: PartnerId, roles: Mapping[Role, Iterable[Country]]) -> Candidate:
     ordered = tuple(sorted(roles, key=IMPORTANCE.index))
-    return Candidate(partner, roles[ordered[0]], ordered)
+    return Candidate(partner, tuple(dict.fromkeys(country for role in ordered for country in roles[role])), ordered)
 
 
 def _refused(candidate: Candidate, reason: Reason, because: str) -> Refusal:

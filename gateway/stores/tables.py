@@ -92,7 +92,7 @@ leg: Final = Table(
     Column("partner", Text, nullable=False),
     Column("subject", Text, nullable=False),
     Column("jti", Text, nullable=False),
-    Column("country", Text),
+    Column("countries", Packed(tuple[str, ...]), nullable=False),
     Column("roles", Packed(tuple[str, ...]), nullable=False),
     Column("lane", LaneRank, nullable=False),
     Column("seq", BigInteger, nullable=False),

@@ -149,7 +149,7 @@ class IntakeContract:
             receipt_due_at=UNTIL,
             proof="cd",
         )
-        bare = leg("bare", SOUTH, country=None, roles=(), groups=(), removed=(), because=())
+        bare = leg("bare", SOUTH, countries=(), roles=(), groups=(), removed=(), because=())
         await put(store, full, bare)
         assert await read(store, "full", "bare") == [full, bare]
         async with store.reading() as work:

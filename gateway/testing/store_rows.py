@@ -65,7 +65,7 @@ def leg(name: str, partner: PartnerId = NORTH, subject: SubjectKey = ANNA, *, se
         partner=partner,
         subject=subject,
         jti=Jti(f"jti-{name}"),
-        country=Country("NO"),
+        countries=(Country("NO"), Country("SE")),
         roles=("DESTINATION", "TRANSIT"),
         lane=Lane.ROUTINE,
         seq=seq,

@@ -58,7 +58,7 @@ async def test_every_country_entered_ends_in_a_leg_or_a_recorded_refusal(gw):
         sent = gw.message(BANGKOK)  # by Amsterdam, where a partner is, to Bangkok, where none is
         await register.submit(sent.sealed)
         status = (await register.status(sent.jti)).value
-    assert [(leg["partner"], leg["country"], leg["roles"]) for leg in status["legs"]] == [(BORDER, "NL", ["TRANSIT"])]
+    assert [(leg["partner"], leg["countries"], leg["roles"]) for leg in status["legs"]] == [(BORDER, ["NL"], ["TRANSIT"])]
     assert [(refusal["partner"], refusal["country"]) for refusal in status["refusals"]] == [(None, "TH")]
 
 

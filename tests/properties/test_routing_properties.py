@@ -70,11 +70,11 @@ def world(parts):
     st.sampled_from(["NONE", "ORIGINATOR_CONSENT", "NAMED", "MEMBER_COUNTRIES"]),
     st.frozensets(st.sampled_from(COUNTRIES), max_size=2),
 )
-def test_every_country_entered_ends_in_a_candidate_or_a_refusal(journey, partners, onward, excluded):
+def test_every_country_entered_is_named_by_a_candidate_or_a_refusal(journey, partners, onward, excluded):
     event = changed("/handling/onward_sharing", onward, changed("/handling/excluded_countries", sorted(excluded), made(journey)))
     directory = Directory([register(), *world(partners)])
     found = route(message(event), directory, reference(), home=HOME)
-    told = {country for c in found.candidates for country in (directory.by_id(c.partner).country, *directory.by_id(c.partner).serves)}
+    told = {country for c in found.candidates for country in c.countries}
     refused = {r.country for r in found.refusals}
     for _, enters, _, _ in journey:
         assert enters == HOME or enters in told or enters in refused
@@ -95,7 +95,9 @@ def test_no_candidate_lacks_what_routing_promised(journey, partners):
     for candidate in route(message(made(journey)), directory, reference(), home=HOME).candidates:
         profile = directory.by_id(candidate.partner)
         assert profile.delivery is not None
-        assert profile.covers(candidate.country)
+        assert candidate.countries
+        assert all(profile.covers(country) for country in candidate.countries)
+        assert len(candidate.countries) == len(set(candidate.countries))
         assert all(profile.receives_for("travel-notification", role, "PREVENT_CHILD_SEX_CRIME") for role in candidate.roles)
 
 

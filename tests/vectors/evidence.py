@@ -32,7 +32,7 @@ def accepted(number: int) -> entries.Accepted:
     return entries.Accepted(
         at=entries.moment(START + timedelta(seconds=number)), iss="ie-register", jti=uuid(number), digest=f"{number:064x}",
         family="travel-notification", family_version="1.0", decided_by={"policies": "b" * 64, "gateway": "0.1.0"},
-        legs=(entries.Leg(leg_id=uuid(1000 + number), jti=uuid(2000 + number), partner="fr-police", state="planned", because=("send-neighbours",)),),
+        legs=(entries.Leg(leg_id=uuid(1000 + number), jti=uuid(2000 + number), partner="fr-police", countries=("FR",), state="planned", because=("send-neighbours",)),),
         refusals=(entries.Refusal(country="XK", reason="NO_PARTNER"),),
     )  # fmt: skip
 

@@ -28,12 +28,12 @@ def tell(out: Console, told: Answered, status: Mapping[str, Any], notes: Notes) 
     out.rule("[bold]The way of one notice[/]")
     out.print(f"{escape(told.item.title)}  [dim]{told.item.jti}[/]\n")
     sent = list(words.pointers(told.item.event["body"], "/body"))
-    table = Table("country", "partner", "as", "state", f"got, of {len(sent)} fields in the body", title="Sent", title_justify="left")
+    table = Table("told for", "partner", "as", "state", f"got, of {len(sent)} fields in the body", title="Sent", title_justify="left")
     for leg in status["legs"]:
         note = notes.get(leg["jti"])
         fields = [field for field in note["fields"] if field.startswith("/body/")] if note else []
         got = f"{len(fields)}: {', '.join(members(fields))}" if note else "(its process noted nothing)"
-        table.add_row(leg["country"], leg["partner"], ", ".join(leg["roles"]), leg["state"], got)
+        table.add_row(", ".join(leg["countries"]), leg["partner"], ", ".join(leg["roles"]), leg["state"], got)
     out.print(table)
     out.print(_withheld(status["legs"]))
     out.print("[bold]Not sent[/]")

@@ -75,11 +75,12 @@ class LogOpened(_Entry, frozen=True, kw_only=True, tag="log-opened"):
 
 
 class Leg(_Part, frozen=True, kw_only=True):
-    """A leg as decided: planned or held, with the policies that said so."""
+    """A leg as decided: planned or held, with the policies that said so, and each country its partner is told for."""
 
     leg_id: Uuid
     jti: Uuid
     partner: Partner
+    countries: tuple[Country, ...] = ()
     state: LegState
     hold: Code | None = None
     because: tuple[Name, ...] = ()

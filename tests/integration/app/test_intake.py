@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from gateway.app.intake import Outcome, Submission
-from gateway.contract.values import Jti, PartnerId, Ref, Role
+from gateway.contract.values import Country, Jti, PartnerId, Ref, Role
 from gateway.core import receipts, tokens
 from gateway.core.delivery import State
 from gateway.core.directory import Directory
@@ -344,3 +345,16 @@ async def test_a_message_nobody_may_get_is_accepted_and_receipted_with_its_refus
         async with h.store.reading() as work:
             assert Ref(REGISTER, jti) in await work.messages([Ref(REGISTER, jti)])
         assert Code.INTERNAL.value not in (await h.ask("status", f"/v1/messages/{jti}")).body.decode()
+
+
+async def test_a_partner_that_serves_two_countries_of_a_journey_gets_one_leg_that_names_both(tmp_path: Path) -> None:
+    """In the row, in the status its sender sees, and in the evidence that it can prove later."""
+    profiles = dict(SHIPPED) | {FR: replace(SHIPPED[FR], serves=frozenset({Country("NL")}))}
+    async with house(tmp_path, profiles=profiles) as h:
+        jti = await h.submit(notice("NL", "FR"))
+        [entry] = [json.loads(entry) for entry in await staged(h)]
+        row = (await h.legs(jti))[FR]
+        assert set(row.countries) == {"NL", "FR"}
+        (told,) = [leg for leg in json.loads((await h.ask("status", f"/v1/messages/{jti}")).body)["legs"] if leg["partner"] == FR]
+        assert told["countries"] == list(row.countries)
+        assert {leg["partner"]: leg["countries"] for leg in entry["legs"]}[FR] == list(row.countries)

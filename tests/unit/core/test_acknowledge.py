@@ -88,7 +88,7 @@ def test_it_keeps_the_issuer_of_a_subject_that_came_from_elsewhere() -> None:
 def leg(state: State, **changes: Any) -> LegRow:
     made: dict[str, Any] = {
         "leg_id": LegId(JTI), "message": Ref(REGISTER, JTI), "family": "travel-notification", "partner": PartnerId("fr-police"),
-        "subject": SubjectKey("0" * 64), "jti": JTI, "country": Country("FR"), "roles": ("DESTINATION",), "lane": Lane.ROUTINE, "seq": 1,
+        "subject": SubjectKey("0" * 64), "jti": JTI, "countries": (Country("FR"), Country("BE")), "roles": ("DESTINATION",), "lane": Lane.ROUTINE, "seq": 1,
         "state": state, "due_at": START, "created_at": START, "expires_at": START, "delete_by": START,
     }  # fmt: skip
     return LegRow(**made | changes)

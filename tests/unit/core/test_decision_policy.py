@@ -29,16 +29,17 @@ NOW = datetime(2026, 11, 20, tzinfo=UTC)
 ERRS = '@id("errs") forbid(principal, action == Action::"%s", resource) when { 9223372036854775807 + 1 > 0 };'
 
 
-def partner(id_: str, country: str, kind: str) -> Profile:
+def partner(id_: str, country: str, kind: str, *serves: str) -> Profile:
     receives = (Receives("travel-notification", frozenset(Role), frozenset({EVENT["handling"]["purpose"]})),)
     return Profile(
         id=PartnerId(id_), name=id_, country=Country(country), kind=kind, sector="STATUTORY", environment=Environment.TEST,
         delivery=Delivery(format="native", transport="inbox"), receives=receives, sends=frozenset({"travel-notification"}),
+        serves=frozenset(map(Country, serves)),
     )  # fmt: skip
 
 
-def decided(extra: str = ""):
-    partners = [partner("gb-register", "GB", "REGISTER"), partner("nl-border", "NL", "BORDER")]
+def decided(extra: str = "", *, serves: tuple[str, ...] = ()):
+    partners = [partner("gb-register", "GB", "REGISTER"), partner("nl-border", "NL", "BORDER", *serves)]
     policies = read_policies({**shipped(), "extra.cedar": extra}, SCHEMA, partners={p.id for p in partners})
     grounds = Grounds(
         environment=Environment.TEST, directory=Directory(partners), policies=PolicySet(policies, SCHEMA), schemas=SCHEMAS,
@@ -73,3 +74,17 @@ def test_a_forbid_is_a_recorded_refusal_that_names_it():
     decision = decided('@id("not-nl") forbid(principal == Partner::"nl-border", action == Action::"send", resource);')
     assert decision.legs == ()
     assert [(r.partner, r.reason, r.because) for r in decision.refusals if r.partner] == [("nl-border", Reason.POLICY, ("not-nl",))]
+
+
+def test_a_leg_that_policy_forbids_is_refused_for_each_country_it_was_for():
+    decision = decided('@id("not-nl") forbid(principal == Partner::"nl-border", action == Action::"send", resource);', serves=("TH",))
+    assert decision.legs == ()
+    assert [(r.partner, r.country, r.reason) for r in decision.refusals] == [
+        ("nl-border", "TH", Reason.POLICY),
+        ("nl-border", "NL", Reason.POLICY),
+    ]
+
+
+def test_a_leg_names_each_country_it_is_for():
+    (leg,) = decided(serves=("TH",)).legs
+    assert (leg.country, leg.countries) == ("TH", ("TH", "NL"))

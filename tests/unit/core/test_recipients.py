@@ -21,7 +21,7 @@ EVENING = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 def refused(event=None, profile=FR, *, now=NOW, shows_conditions=True):
-    candidate = Candidate(profile.id, profile.country, (Role.DESTINATION,))
+    candidate = Candidate(profile.id, (profile.country,), (Role.DESTINATION,))
     refusal = leg_refusal(message(event), candidate, profile, now=now, home=GB, shows_conditions=shows_conditions)
     return None if refusal is None else (refusal.reason.value, *refusal.because)
 

@@ -130,6 +130,30 @@ def test_a_hub_that_serves_an_excluded_country_is_still_told_for_another():
     assert refusals == [("hub", "FR", (D,), "COUNTRY_EXCLUDED_BY_SENDER", ("R-GEN-02",))]
 
 
+TWO_ENTERED = way(segment(1, stop("GB", "2026-03-20"), stop("DE", "2026-03-20"), role="TRANSIT"), segment(2, stop("DE", "2026-03-20"), stop("FR", "2026-03-21")))  # fmt: skip
+TWO_SERVED = partner("hub", "BE", kind="HUB", serves=frozenset({Country("DE"), Country("FR")}), receives=receives(roles=[D, T, H, NAMED]))
+
+
+@pytest.mark.parametrize(
+    ("event", "sender", "countries", "roles"),
+    [
+        pytest.param(TWO_ENTERED, register(), ("FR", "DE"), (D, T), id="the-destination-first"),
+        pytest.param(TWO_ENTERED, register(hub=PartnerId("hub")), ("FR", "DE", "BE"), (D, T, H), id="and-as-the-sender-s-hub-in-its-own-country"),
+        pytest.param(changed(ENTRIES, [{"partner": "hub", "role": "NAMED"}], TWO_ENTERED), register(), ("BE", "FR", "DE"), (NAMED, D, T), id="named-itself-first"),
+        pytest.param(changed("/body/person/nationalities", ["DE", "FR"], TWO_ENTERED), register(), ("FR", "DE"), (D, T), id="no-country-twice"),
+    ],
+)  # fmt: skip
+def test_a_partner_that_serves_two_countries_of_a_journey_is_told_for_each_by_name(event, sender, countries, roles):
+    [candidate] = route(message(event), Directory([sender, TWO_SERVED]), reference(), home=GB).candidates
+    assert (candidate.country, candidate.countries, candidate.roles) == (countries[0], countries, roles)
+
+
+def test_a_partner_over_the_limit_is_refused_for_each_country_by_name():
+    many = [partner(f"a-{n:03}", "BE", serves=frozenset({Country("DE"), Country("FR")})) for n in range(limits.RECIPIENTS_COUNT_MAX + 1)]
+    found = route(message(TWO_ENTERED), Directory([register(), *many]), reference(), home=GB)
+    assert [(r.partner, r.country) for r in found.refusals] == [("a-064", "FR"), ("a-064", "DE")]
+
+
 def test_the_sender_s_own_profile_can_bar_a_country():
     legs, refusals = routed(None, FR, sender=register(excluded_countries=frozenset({Country("FR")})))
     assert legs == {}
