@@ -14,7 +14,7 @@ from gateway.core.rules import RULES, RuleTables
 from gateway.core.rules.base import Rule
 from gateway.core.rules.page import held_by, numbers, sources
 from gateway.core.schema import Schemas
-from gateway.core.schema_source import EXTENSIONS, Schema
+from gateway.core.schema_source import EXTENSIONS, GROUP, REST, Schema
 from gateway.ops.reference import load_reference, load_schemas
 from gateway.ops.rulefiles import load_rule_tables
 
@@ -98,19 +98,21 @@ def _family_page(of: Shipped, family: Family) -> str:
 
 def _members(node: Schema, path: str) -> Iterator[str]:
     yield from MEMBERS_HEAD
-    yield from _member_rows(node, path, str(node.get("x-field-group", "")))
+    yield from _member_rows(node, path, str(node.get(GROUP, "")))
     yield ""
 
 
 def _member_rows(node: Schema, path: str, group: str) -> Iterator[str]:
     for name, child in node.get("properties", {}).items():
         here = f"{path}.{name}" if path else name
-        inside = group or str(child.get("x-field-group", ""))
+        inside = group or str(child.get(GROUP, ""))
         must = "yes" if name in node["required"] else "no"
-        yield f"| `{here}` | {_cell(child['description'])} | {_values(child)} | {must} | {inside} | {_cell(child['x-source'])} |"
+        shown = inside or str(child.get("items", {}).get(GROUP, ""))
+        shown += f"; from the second on {child[REST]}" if REST in child and not group else ""
+        yield f"| `{here}` | {_cell(child['description'])} | {_values(child)} | {must} | {shown} | {_cell(child['x-source'])} |"
         yield from _member_rows(child, here, inside)
         if "items" in child:
-            below = inside or str(child["items"].get("x-field-group", ""))
+            below = inside or str(child["items"].get(GROUP, ""))
             yield from _member_rows(child["items"], f"{here}[]", below)
 
 

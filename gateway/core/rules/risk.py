@@ -70,7 +70,7 @@ RISK: Final = FamilyRules(
     FAMILY, Update.of,
     texts=(
         "rmp/situation", "rmp/existing_controls/*", "rmp/added_measures/*", "rmp/conditions/*", "oasys/further_assessments/*",
-        "narratives/*/text",
+        "strictly_necessary", "narratives/*/text",
     ),
 )  # fmt: skip
 

@@ -12,8 +12,12 @@ from gateway.testing.messages import Sample, data_quality, handling_of, made, pe
 FAMILY: Final = Family("risk-update", "1.0")
 SHARES: Final = {"VERY_HIGH": 2, "HIGH": 18, "MEDIUM": 30, "LOW": 50}  # percent; seed 001
 GROUPS: Final = {
-    "assessed_on": "risk", "staff_warning": "staff_safety", "visit_plan/two_person": "staff_safety", "oasys/risk_to_self": "health",
-}  # fmt: skip
+    "assessed_on": "risk",
+    "staff_warning": "staff_safety",
+    "visit_plan/two_person": "staff_safety",
+    "oasys/risk_to_self": "health",
+    "strictly_necessary": "health",
+}
 REACTIVE_SHARE: Final = 0.1  # of those of low risk; seed 001 has low hundreds of 16,000, too few to be seen in a test
 
 
@@ -68,6 +72,7 @@ def _tools(dice: Random, now: datetime, band: str) -> dict[str, Any]:
             "trigger": "RELEASE", "triggered_on": _day(now, -40), "completed_at": _day(now, -38), "locked_at": _day(now, -36), "rosh": band,
             "needs": ["RELATIONSHIPS"], "change": "SAME", "risk_to_self": dice.choice(["NONE", "POSSIBLE"]),
         }  # fmt: skip
+        tools["strictly_necessary"] = "Fictional reason."
     if dice.random() < 0.5:  # as above
         tools["mappa"] = {"category": "1", "level": "2" if band == "VERY_HIGH" else "1", "area": "THAMES_VALLEY"}
     return tools
