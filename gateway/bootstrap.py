@@ -288,7 +288,7 @@ async def _inner(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry, me
     if settings.role is ProcessRole.INNER:
         server = RequestServer(bus, requests.answer_all, clock, telemetry)
         registers = sorted(kafka_shape(loaded.partners).registers)
-        built.loops |= {"requests": until_stopped(server.run), "channels": Submissions(bus, intake, registers).run}
+        built.loops |= {"requests": until_stopped(server.run), "channels": Submissions(bus, intake, telemetry, registers).run}
 
     if settings.role is ProcessRole.EMBEDDED:  # what a process before this one had under way ended with it
         async with store.unit_of_work() as work:

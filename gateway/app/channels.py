@@ -12,7 +12,7 @@ import msgspec
 from gateway.app import topics
 from gateway.app.codec import decode_report
 from gateway.app.intake import Intake, Outcome, Submission
-from gateway.app.ports import Bus, Clock, Outgoing, Record, Store, Telemetry
+from gateway.app.ports import Bus, BusUnavailableError, Clock, Outgoing, Record, Store, Telemetry
 from gateway.app.requests import problems_answer
 from gateway.app.settle import Change, Settle
 from gateway.contract.errors import InvariantError
@@ -70,11 +70,12 @@ class Outcomes:
 
 
 class Submissions:
-    """Takes registers' messages from their topics: commit, then the result, then the offset."""
+    """Takes registers' messages from their topics: commit, then the result, then the offset; what is answered is deleted (P11)."""
 
-    def __init__(self, bus: Bus, intake: Intake, partners: Sequence[PartnerId]) -> None:
+    def __init__(self, bus: Bus, intake: Intake, telemetry: Telemetry, partners: Sequence[PartnerId]) -> None:
         """Serve the channels of `partners`."""
-        self._bus, self._intake = bus, intake
+        self._bus, self._intake, self._telemetry = bus, intake, telemetry
+        self._answered: dict[tuple[str, int], Record] = {}  # the last one of each partition, until it is deleted
         self._channels = {topics.submissions(partner): partner for partner in partners}
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -90,6 +91,17 @@ class Submissions:
                 outcomes = await self._intake.accept([Submission(record.value, self._channels[record.topic]) for record in records])
                 await self._bus.publish([self._result(r, o) for r, o in zip(records, outcomes, strict=True)])
                 await subscription.commit(records)
+                await self._forget(records)
+
+    async def _forget(self, records: Sequence[Record]) -> None:
+        """Delete what is answered. Where that fails it is tried again with the next batch; the topic's age limit stands behind it."""
+        self._answered |= {(record.topic, record.partition): record for record in sorted(records, key=lambda record: record.offset)}
+        try:
+            await self._bus.forget(list(self._answered.values()))
+        except BusUnavailableError as exc:
+            self._telemetry.event("answered-not-deleted", code=str(exc), count=len(self._answered))
+        else:
+            self._answered.clear()
 
     def _result(self, record: Record, outcome: Outcome) -> Outgoing:
         partner = self._channels[record.topic]

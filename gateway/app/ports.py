@@ -379,6 +379,9 @@ class Bus(Protocol):
     def subscribe(self, topics: Sequence[str], *, group: str, static_id: str | None = None) -> Subscription:
         """Join a consumer group on topics."""
 
+    async def forget(self, records: Sequence[Record]) -> None:
+        """Delete these records and all before them in their partitions, for every group. Raises `BusUnavailableError`: ask again."""
+
     async def check(self) -> None:
         """Say that the broker answers. Raises `BusUnavailableError`."""
 

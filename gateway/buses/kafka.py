@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStateError, KafkaError
 
 from gateway.app.ports import BusUnavailableError, NoPartitionError, Outgoing, Record
@@ -19,6 +20,7 @@ from gateway.core.limits import RECORD_BYTES_MAX
 PUBLISH_SECONDS_MAX: Final = 10.0  # then "unknown": the row is the truth and will be published again
 CONNECT_SECONDS_MAX: Final = 30.0  # to join a group: a member that died holds its partitions for SESSION_SECONDS
 COMMIT_SECONDS_MAX: Final = 10.0  # then the records come again
+FORGET_SECONDS_MAX: Final = 10.0  # then they stay, until asked again
 CLOSE_SECONDS_MAX: Final = 2.0  # to flush; what is left counts as unknown
 SESSION_SECONDS: Final = 6  # a dead member's partitions move after this (a broker's own minimum); a static member is back sooner
 FETCH_WAIT_MILLISECONDS: Final = 50  # measured: 5 to 20 ms at the median for request and reply
@@ -69,6 +71,8 @@ class KafkaBus:
         self._access = access
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
+        self._admin: AIOKafkaAdminClient | None = None
+        self._forgetting = asyncio.Lock()
         self._closed = False
 
     async def publish(self, records: Sequence[Outgoing]) -> None:
@@ -95,6 +99,23 @@ class KafkaBus:
         """Join a consumer group on topics; with `static_id` a quick restart moves no partition."""
         return KafkaSubscription(self._access, topics, group=group, static_id=static_id or self._access.static_id)
 
+    async def forget(self, records: Sequence[Record]) -> None:
+        """Delete these records and all before them in their partitions, for every group. Raises `BusUnavailableError`: ask again."""
+        before = {place: RecordsToDelete(before_offset=end) for place, end in _after(records).items()}
+        async with self._forgetting, _answering(FORGET_SECONDS_MAX):
+            if self._closed:
+                raise BusUnavailableError("closed")
+            new = self._admin is None
+            admin = self._admin = self._admin or AIOKafkaAdminClient(**self._access.options())
+            try:
+                if new:
+                    await admin.start()
+                await admin.delete_records(before)
+            except BaseException:  # cancelled, too: the next one begins with a connection that is well
+                self._admin = None
+                await admin.close()
+                raise
+
     async def check(self) -> None:
         """Ask the broker for its metadata. Raises `BusUnavailableError`."""
         producer = await self._connected()
@@ -106,6 +127,9 @@ class KafkaBus:
         self._closed = True
         if self._producer is not None:
             await self._discard(self._producer)
+        async with self._forgetting:
+            if self._admin is not None:
+                await self._admin.close()
 
     async def _connected(self) -> AIOKafkaProducer:
         async with self._starting:

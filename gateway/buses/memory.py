@@ -99,6 +99,12 @@ class MemoryBus:
         del static_id
         return MemorySubscription(self, topics, group)
 
+    async def forget(self, records: Sequence[Record]) -> None:
+        """Delete these records and all before them in their partitions, for every group. Raises `BusUnavailableError` after `close`."""
+        await self.check()
+        for (topic, number), following in after(records).items():
+            self._drop(self.partitions(topic)[number], following)
+
     async def check(self) -> None:
         """Raise `BusUnavailableError` after `close`."""
         if self._closed:
@@ -129,9 +135,12 @@ class MemoryBus:
         for topic, number in places:
             readers = [g for g in self._groups.values() if any(topic in member.topics for member in g.members) or (topic, number) in g.done]
             oldest = min((group.done.get((topic, number), 0) for group in readers), default=0)
-            partition = self.partitions(topic)[number]
-            while partition.records and partition.start < oldest:
-                partition.drop_oldest()
+            self._drop(self.partitions(topic)[number], oldest)
+
+    @staticmethod
+    def _drop(partition: _Partition, before: int) -> None:
+        while partition.records and partition.start < before:
+            partition.drop_oldest()
 
     def _append(self, record: Outgoing) -> None:
         partitions = self.partitions(record.topic)

@@ -17,7 +17,7 @@ COUNTED: Final = frozenset({"message-accepted", "message-repeated", "message-rej
 WARNINGS: Final = frozenset(
     {
         *("loop-waits", "record-unreadable", "report-ignored", "report-lost", "message-quarantined", "drain-incomplete", "leg-dead"),
-        *("leg-not-sealed", "sender-not-told", "request-failed", "events-overtaken"),
+        *("leg-not-sealed", "sender-not-told", "request-failed", "events-overtaken", "answered-not-deleted"),
     }
 )
 

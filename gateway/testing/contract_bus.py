@@ -143,6 +143,28 @@ class BusContract:
             again = await read(after, 2 * PARTITIONS)
         assert {(record.partition, record.offset) for record in again} == {(record.partition, record.offset) for record in before}
 
+    async def test_what_is_forgotten_is_gone_for_every_group_and_nothing_else(self, bus: Bus, topic: str) -> None:
+        await bus.publish([*numbered(topic, 5, partition=0), *numbered(topic, 2, partition=1)])
+        async with bus.subscribe([topic], group="one") as one:
+            records = sorted(await read(one, 7), key=lambda record: (record.partition, record.offset))
+            await one.commit(records[:3])
+        await bus.forget([records[2], records[0]])
+        await bus.forget(records[:1])  # takes nothing back, and is no fault
+        await bus.forget([])
+        async with bus.subscribe([topic], group="two") as two:
+            left = await read(two, 4)
+            assert await two.batch(max_records=10, wait_seconds=0.3) == []
+        assert sorted((record.partition, record.value) for record in left) == [(0, b"v3"), (0, b"v4"), (1, b"v0"), (1, b"v1")]
+
+    async def test_a_group_that_stood_before_what_is_forgotten_goes_on_after_it(self, bus: Bus, topic: str) -> None:
+        await bus.publish(numbered(topic, 4, partition=0))
+        async with bus.subscribe([topic], group="one") as one:
+            records = await read(one, 4)
+            await one.commit(records[:1])
+        await bus.forget(records[:3])
+        async with bus.subscribe([topic], group="one") as again:
+            assert [record.value for record in await read(again, 1)] == [b"v3"]
+
     async def test_the_largest_record_passes_and_a_larger_one_is_refused(self, bus: Bus, topic: str) -> None:
         await bus.publish([Outgoing(topic, b"k", b"x" * RECORD_BYTES_MAX)])
         with pytest.raises(InvariantError):
@@ -163,3 +185,5 @@ class BusContract:
             await bus.publish(numbered(topic, 1))
         with pytest.raises(BusUnavailableError):
             await bus.check()
+        with pytest.raises(BusUnavailableError):
+            await bus.forget([Record(topic, b"k", b"v", {}, 0, 0)])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gateway.app import topics
 from gateway.app.channels import CURSOR, EVENTS_LEASE_SECONDS, Events, Submissions
-from gateway.app.ports import Outgoing, Record
+from gateway.app.ports import BusUnavailableError, Outgoing, Record
 from gateway.buses.memory import MemoryBus
 from gateway.contract.values import PartnerId
 from gateway.core.delivery import State
@@ -28,7 +28,7 @@ SOURCE = "https://gateway.invalid"
 async def channel(h: House) -> AsyncIterator[None]:
     """Inner's side of the register's channel, running."""
     stopping = asyncio.Event()
-    task = asyncio.create_task(Submissions(h.bus, h.intake, [REGISTER]).run(stopping))
+    task = asyncio.create_task(Submissions(h.bus, h.intake, Telemetry(h.metrics), [REGISTER]).run(stopping))
     try:
         yield
     finally:
@@ -93,10 +93,55 @@ async def test_a_record_is_done_only_after_its_result(tmp_path: Path) -> None:
         assert (answer.headers["outcome"], answer.value) == ("repeated", outcome.receipt)
 
 
+def kept(h: House) -> list[Record]:
+    return [record for partition in h.bus.partitions(topics.submissions(REGISTER)) for record in partition.records]
+
+
+async def until_nothing_is_kept(h: House) -> None:
+    async with asyncio.timeout(10):
+        while kept(h):
+            await asyncio.sleep(0.002)
+
+
+async def test_what_is_answered_is_deleted_whoever_else_may_read_the_topic(tmp_path: Path) -> None:
+    async with house(tmp_path) as h, h.bus.subscribe([topics.submissions(REGISTER)], group="spy"):
+        await say(h, h.token(notice("FR")), b"nonsense")
+        assert len(kept(h)) == 2
+        async with channel(h):
+            assert len(await results(h, 2)) == 2
+            await until_nothing_is_kept(h)
+
+
+class Forgetful(MemoryBus):
+    """A bus that lost the right to delete, for its first tries."""
+
+    def __init__(self, refusals: int) -> None:
+        super().__init__()
+        self.refusals = refusals
+
+    async def forget(self, records: Sequence[Record]) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise BusUnavailableError("TopicAuthorizationFailedError")
+        await super().forget(records)
+
+
+async def test_what_could_not_be_deleted_is_reported_and_deleted_with_the_next_batch(tmp_path: Path) -> None:
+    async with house(tmp_path, bus=Forgetful(1)) as h, h.bus.subscribe([topics.submissions(REGISTER)], group="spy"):
+        async with channel(h):
+            await say(h, h.token(notice("FR")))
+            await results(h, 1)
+            assert len(kept(h)) == 1
+            await say(h, h.token(notice("FR", subject="s-000002")))
+            await results(h, 2)
+            await until_nothing_is_kept(h)
+        assert h.metrics.registry.get_sample_value("gateway_events_total", {"name": "answered-not-deleted"}) == 1
+
+
 async def test_without_channels_the_loop_only_waits_to_be_stopped(tmp_path: Path) -> None:
     async with house(tmp_path) as h:
         stopping = asyncio.Event()
-        task = asyncio.create_task(Submissions(h.bus, h.intake, []).run(stopping))
+        task = asyncio.create_task(Submissions(h.bus, h.intake, Telemetry(h.metrics), []).run(stopping))
         await asyncio.sleep(0.01)
         assert not task.done()  # a loop that ends would end the process
         stopping.set()

@@ -102,7 +102,7 @@ async def test_a_question_that_cannot_be_read_is_passed_over(value: bytes) -> No
 async def test_an_inner_without_registers_on_the_bus_stays(tmp_path: Path) -> None:
     stop = asyncio.Event()
     async with house(tmp_path) as h:
-        running = asyncio.create_task(Supervisor(Noted()).run({"channels": Submissions(h.bus, h.intake, []).run}, stop))
+        running = asyncio.create_task(Supervisor(Noted()).run({"channels": Submissions(h.bus, h.intake, Noted(), []).run}, stop))
         await asyncio.wait([running], timeout=0.2)
         assert not running.done()
         stop.set()

@@ -40,6 +40,7 @@ from gateway.buses.kafka import KafkaAccess, KafkaBus
 from gateway.buses.kafka_plan import WAIVER, Plan, Shape, make_plan
 from gateway.buses.kafka_setup import KafkaSetup
 from gateway.contract.values import Environment, Lane, PartnerId
+from gateway.testing.contract_bus import read
 from tests.services.kafka import KafkaSettings
 
 pytestmark = pytest.mark.services
@@ -289,3 +290,19 @@ async def test_a_principal_may_not_join_the_group_of_another(principal: tuple[st
     name, bus = principal
     own_topic = next(iter(MAY_READ[name]))[0]
     assert not await may_read(bus, own_topic, OTHERS_GROUP[name])
+
+
+async def test_inner_alone_deletes_what_is_answered(setup: KafkaSetup, plan: Plan, clean_kafka: KafkaSettings, tmp_path: Path) -> None:
+    setup.create_missing(plan)
+    setup.create_users(plan, tmp_path)
+    register, inner = (KafkaBus(as_principal(clean_kafka, name, tmp_path)) for name in (f"register-{GB}", "inner"))
+    await register.publish([Outgoing(submissions(GB), b"k", value) for value in (b"one", b"two")])
+    async with inner.subscribe([submissions(GB)], group=SUBMISSIONS_GROUP) as reader:
+        first, _ = await read(reader, 2)
+    with pytest.raises(BusUnavailableError, match="AuthorizationFailed"):
+        await register.forget([first])
+    await inner.forget([first])
+    async with inner.subscribe([submissions(GB)], group=SUBMISSIONS_GROUP) as reader:
+        assert [record.value for record in await read(reader, 1)] == [b"two"]
+    for bus in (register, inner):
+        await bus.close()
