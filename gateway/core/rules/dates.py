@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from calendar import monthrange
 from datetime import date, timedelta
+from typing import Final
 
 from gateway.contract.errors import InvariantError
 from gateway.core.rules.tables import RuleRow, Unit
+
+SATURDAY: Final = 5  # of date.weekday()
 
 
 def ages(birth: str, on: date) -> tuple[int, int]:
@@ -32,7 +35,19 @@ def moved(day: date, row: RuleRow, direction: int) -> date:
     amount = direction * row.quantity
     if row.unit is Unit.DAYS:
         return day + timedelta(days=amount)
+    if row.unit is Unit.WORKING_DAYS:
+        return _worked(day, amount)
     if row.unit not in {Unit.MONTHS, Unit.YEARS}:
         raise InvariantError("no period of days", row.id)
     year, month = divmod(day.year * 12 + day.month - 1 + amount * (12 if row.unit is Unit.YEARS else 1), 12)
     return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
+
+
+def _worked(day: date, amount: int) -> date:
+    """Return the day so many working days later, or earlier; a start on no working day counts from there."""
+    step = timedelta(days=1 if amount > 0 else -1)
+    while amount:
+        day += step
+        if day.weekday() < SATURDAY:
+            amount -= step.days
+    return day

@@ -63,7 +63,7 @@ ENTRIES: Final[tuple[tuple[str, Kind, str, str, str, str], ...]] = (
     ("R-TIM-01", "message", "-", "own; zones V:APD", "gateway.core.rules.time.window_of",
      "Lead times count in the zone of departure, the airport's, else the country's: its earliest instant; for left before, the latest."),
     ("R-TIM-04", "system", "-", "own", WAITS,
-     "Working days follow the calendar of the country that must act. No row below counts working days."),
+     "Working days follow the calendar of the country that must act. Here they are Monday to Friday; its holidays are not known yet."),
     ("R-TIM-05", "message", "-", "own", "gateway.core.rules.time.days_before",
      "Days count as dates in that zone, hours as elapsed time."),
     ("R-TRV-08", "decision", "R", "V:US34 §21502(4)", "gateway.core.routing.route",

@@ -20,6 +20,7 @@ class Unit(StrEnum):
 
     DAYS = "days"
     HOURS = "hours"
+    WORKING_DAYS = "working days"  # Monday to Friday; the holidays of the country that must act are not known here (R-TIM-04)
     MONTHS = "months"
     YEARS = "years"
     CITATION = "citation"  # no number (0): the row says which law to cite, and from when

@@ -39,6 +39,10 @@ def test_an_age_is_as_sure_as_the_birth_date(birth, on, expected):
         ("2024-08-31", 6, Unit.MONTHS, "2025-02-28"),
         ("2024-12-01", 1, Unit.MONTHS, "2025-01-01"),
         ("2024-12-20", 15, Unit.DAYS, "2025-01-04"),
+        ("2026-11-16", 3, Unit.WORKING_DAYS, "2026-11-19"),  # Monday
+        ("2026-11-19", 3, Unit.WORKING_DAYS, "2026-11-24"),  # Thursday, over a weekend
+        ("2026-11-21", 1, Unit.WORKING_DAYS, "2026-11-23"),  # Saturday
+        ("2026-11-16", 10, Unit.WORKING_DAYS, "2026-11-30"),
     ],
 )
 def test_a_period_ends_on_the_same_day_or_the_last_there_is(start, quantity, unit, end):
@@ -48,6 +52,7 @@ def test_a_period_ends_on_the_same_day_or_the_last_there_is(start, quantity, uni
 def test_a_period_is_counted_back_too():
     assert before(day("2027-02-28"), period(3, Unit.YEARS)) == day("2024-02-28")
     assert before(day("2025-01-31"), period(2, Unit.MONTHS)) == day("2024-11-30")
+    assert before(day("2026-11-23"), period(3, Unit.WORKING_DAYS)) == day("2026-11-18")
 
 
 def test_hours_are_no_period_of_days():
