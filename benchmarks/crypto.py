@@ -229,6 +229,7 @@ def run(there: House, count: int) -> dict[str, Any]:
         "bytes_sealed": statistics.mean(map(len, sealed)),
         "one_core": rate(works, keys, 1),
         "two_threads": rate(works, keys, 2),
+        "processor_ms": micros(count, lambda: [cryptography_of(work, keys) for work in works]) / 1e3,
         "primitives": 1e6 / micros(count, lambda: primitives_of(count, len(sealed[0]) * 9 // 16)),
         "steps_us": steps(there, sealed, works, keys),
     }
