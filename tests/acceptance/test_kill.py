@@ -189,7 +189,7 @@ def say(capsys: pytest.CaptureFixture[str]) -> Say:
     return on_the_terminal
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)  # 90 s where nothing else runs: twenty starts of three seconds
 async def test_the_embedded_gateway_killed_at_random_moments_loses_nothing_and_sends_nothing_twice(tmp_path, say):
     with embedded(tmp_path) as gw:
 
@@ -216,7 +216,7 @@ def database(postgres: PostgresSettings) -> Iterator[str]:
 
 
 @pytest.mark.services
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_one_inner_killed_at_random_moments_loses_nothing_and_sends_nothing_twice(
     tmp_path, say, kafka: KafkaSettings, postgres: PostgresSettings, database: str
 ):
