@@ -40,10 +40,10 @@ def serve(
     """Run the gateway until SIGTERM or SIGINT, then let it finish what is under way."""
     settings = load_settings(config, over={"role": role} if role else {})
     telemetry.configure("INFO", json=not (settings.is_dev and sys.stderr.isatty()))
+    faults = Check(settings).faults()  # before a start too, which would end at the first of them
+    if faults:
+        stop(faults)
     if check:
-        faults = list(Check(settings).faults())
-        if faults:
-            stop(faults)
         typer.echo("\n".join([*_head(settings), "ok"]))
         return
     uvloop.run(_serve(settings))

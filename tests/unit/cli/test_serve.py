@@ -53,7 +53,8 @@ def test_check_of_every_role_of_the_scaled_out_form(tmp_path):
         assert (result.exit_code, result.stderr) == (0, "")
 
 
-def test_faults_of_every_kind_are_told_at_once(setup, config):
+@pytest.mark.parametrize("more", [pytest.param(["--check"], id="a-check"), pytest.param([], id="a-start")])
+def test_faults_of_every_kind_are_told_at_once(setup, config, more):
     policy = setup.folder / "policies"
     policy.mkdir()
     for path in (REPOSITORY / "policies").iterdir():
@@ -66,7 +67,7 @@ def test_faults_of_every_kind_are_told_at_once(setup, config):
     next((setup.folder / "keys" / "private").glob("*.pem")).write_text("no key")
     (setup.folder / "keys" / "trust" / "es-police.json").write_text("{}")
     setup.certificate("gateway").write_text("no certificate")
-    result = serve("--config", config, "--check")
+    result = serve("--config", config, *more)
     assert result.exit_code == 1
     assert result.stdout == ""
     lines = result.stderr.splitlines()
@@ -75,6 +76,7 @@ def test_faults_of_every_kind_are_told_at_once(setup, config):
     assert any(line.startswith(f"{profile}:") and line.split(":")[1].isdigit() for line in lines)
     assert any(line.startswith(f"{policy / 'travel.cedar'}:") for line in lines)
     assert "Traceback" not in result.stderr
+    assert not (setup.folder / "gateway.db").exists()
 
 
 def test_settings_that_are_wrong_name_file_line_and_what_would_be_right(tmp_path):
