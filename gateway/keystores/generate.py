@@ -134,10 +134,6 @@ def _refuse_existing(directory: Path, root_out: Path, public: Path) -> None:
         raise KeystoreError(faults)
 
 
-def _has_keys(folder: Path) -> bool:
-    return folder.is_dir() and any(path.suffix in {".pem", ".jwk"} for path in folder.iterdir())
-
-
 def _mark(key: PrivateKey) -> str:
     """Return the start of the public key's SHA-256, so that two keys of one day and use differ."""
     return sha256(key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()[:8]
