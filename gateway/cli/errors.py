@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
 from gateway.contract.errors import OperatorError
+from gateway.ops.faults import ConfigurationError, Fault
 
 EXIT_FAULTS: Final = 1  # of typer itself: 2, usage
 
@@ -35,6 +37,19 @@ def lines_of(exc: OperatorError) -> Iterator[str]:
         yield from map(str, faults)
     else:
         yield from (": ".join(map(str, exc.args)) or type(exc).__name__).splitlines()
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return what a file holds. Raises `ConfigurationError` where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise fault_in(path, f"cannot be read: {exc.strerror}") from exc
+
+
+def fault_in(path: Path, what: str, expected: str = "") -> ConfigurationError:
+    """Return the error of one fault in a file that an operator named."""
+    return ConfigurationError([Fault(str(path), 0, "", what, expected)])
 
 
 def stop(lines: Iterator[str] | list[str], code: int = EXIT_FAULTS) -> NoReturn:

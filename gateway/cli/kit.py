@@ -23,6 +23,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from gateway.cli.errors import fault_in, read_bytes
 from gateway.contract.values import KeyId, PartnerId
 from gateway.core import jwks
 from gateway.core.keyring import Keyring
@@ -94,7 +95,7 @@ def read_kit(folder: Path, *, now: datetime) -> Kit:
     private = {entry.use: _private(folder / said.keys / "private" / f"{entry.kid}.pem", entry) for entry in entries}
     submit, request, opens = (private.get(use) for use in USES)
     if not isinstance(submit, SigningKey) or not isinstance(request, SigningKey) or not isinstance(opens, DecryptionKey):
-        raise _fault(folder / said.keys / "public.json", "a key is missing", f"one each of {', '.join(USES)}")
+        raise fault_in(folder / said.keys / "public.json", "a key is missing", f"one each of {', '.join(USES)}")
     root = _root(folder / said.root, gateway)
     keyring = _gateway_keys(folder / said.key_set, root, now)
     known = tuple(entry for entry in (root, *entries, *keyring.entries) if isinstance(entry, VerifyKey))
@@ -106,12 +107,12 @@ def read_kit(folder: Path, *, now: datetime) -> Kit:
 
 
 def _client(path: Path) -> _Client:
-    raw = _bytes(path)
+    raw = read_bytes(path)
     try:
         text = raw.decode("utf-8")
         table = tomllib.loads(text)
     except ValueError as exc:
-        raise _fault(path, "is not TOML in UTF-8") from exc
+        raise fault_in(path, "is not TOML in UTF-8") from exc
     try:
         return _Client.model_validate(table)
     except ValidationError as exc:
@@ -125,7 +126,7 @@ def _client(path: Path) -> _Client:
 
 def _public(path: Path, owner: PartnerId) -> tuple[KeyEntry, ...]:
     try:
-        return jwks.read_jwks(_bytes(path), owner)
+        return jwks.read_jwks(read_bytes(path), owner)
     except jwks.JwksError as exc:
         raise ConfigurationError(Fault(str(path), 0, "", fault) for fault in exc.faults) from exc
 
@@ -134,9 +135,9 @@ def _private(path: Path, entry: KeyEntry) -> SigningKey | DecryptionKey:
     try:
         private = secret_files.read_private(secret_files.read(path), None)
     except KeyFileError as exc:
-        raise _fault(path, str(exc)) from exc
+        raise fault_in(path, str(exc)) from exc
     if not isinstance(entry, VerifyKey | EncryptionKey) or private.public_key() != entry.public:
-        raise _fault(path, "does not belong to the public key of this id")
+        raise fault_in(path, "does not belong to the public key of this id")
     if entry.use is Use.ENCRYPT and isinstance(private, ec.EllipticCurvePrivateKey):
         return DecryptionKey(kid=entry.kid, private=private)
     return SigningKey(kid=entry.kid, use=entry.use, private=private)
@@ -145,25 +146,14 @@ def _private(path: Path, entry: KeyEntry) -> SigningKey | DecryptionKey:
 def _root(path: Path, gateway: PartnerId) -> VerifyKey:
     pinned = [entry for entry in _public(path, gateway) if isinstance(entry, VerifyKey) and entry.use is Use.ROOT]
     if len(pinned) != 1:
-        raise _fault(path, "must pin exactly one root key", "what `gateway keys export` calls <gateway>.root.json")
+        raise fault_in(path, "must pin exactly one root key", "what `gateway keys export` calls <gateway>.root.json")
     return pinned[0]
 
 
 def _gateway_keys(path: Path, root: VerifyKey, now: datetime) -> Keyring:
     try:
-        return read_keyset(_bytes(path).strip(), root, now=now).keyring
+        return read_keyset(read_bytes(path).strip(), root, now=now).keyring
     except jwks.JwksError as exc:
         raise ConfigurationError(Fault(str(path), 0, "", fault) for fault in exc.faults) from exc
     except RefusedInputError as exc:
-        raise _fault(path, "is not a key set that the pinned root key has signed, or it has ended", "the gateway's current one") from exc
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as exc:
-        raise _fault(path, f"cannot be read: {exc.strerror}") from exc
-
-
-def _fault(path: Path, what: str, expected: str = "") -> ConfigurationError:
-    return ConfigurationError([Fault(str(path), 0, "", what, expected)])
+        raise fault_in(path, "is not a key set that the pinned root key has signed, or it has ended", "the gateway's current one") from exc

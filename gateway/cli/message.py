@@ -19,7 +19,7 @@ from rich.console import Console
 
 from gateway.cli import show as layers
 from gateway.cli import words
-from gateway.cli.errors import stop
+from gateway.cli.errors import fault_in, read_bytes, stop
 from gateway.cli.kit import CLIENT, Kit, read_kit
 from gateway.contract.errors import PartnerError
 from gateway.contract.values import Family
@@ -27,7 +27,6 @@ from gateway.core import strict_json, tokens
 from gateway.core.limits import SEALED_BYTES_MAX
 from gateway.core.problems import RefusedInputError
 from gateway.core.schema import family_uri
-from gateway.ops.faults import ConfigurationError, Fault
 from gateway.ops.system import SystemDice
 from gateway.testing.client import PartnerClient, Response
 
@@ -134,7 +133,7 @@ def _rejected(out: Console, client: PartnerClient, response: Response, jws: byte
 
 def _signed(file: Path, kit: Kit, family: str) -> bytes:
     """Return the message in a file as a signed token; one that is signed already stays as it is."""
-    raw = _read(file)
+    raw = read_bytes(file)
     if not raw.lstrip().startswith(b"{"):
         return raw.strip()
     return tokens.sign(_claims(raw, file, kit, family), kit.submit_key, typ=tokens.EVENT)
@@ -144,16 +143,16 @@ def _claims(raw: bytes, file: Path, kit: Kit, family: str) -> Mapping[str, Any]:
     try:
         said = strict_json.parse_object(raw)
     except RefusedInputError as exc:
-        raise _fault(file, exc.problem.detail, exc.problem.expected) from exc
+        raise fault_in(file, exc.problem.detail, exc.problem.expected) from exc
     if "event" in said:
         if wrong := sorted(said.keys() - _MEMBERS):
-            raise _fault(file, f"unknown {', '.join(wrong)}", f"one or more of {', '.join(sorted(_MEMBERS))}")
+            raise fault_in(file, f"unknown {', '.join(wrong)}", f"one or more of {', '.join(sorted(_MEMBERS))}")
         family = said.get("family", family)
     else:
         said = {"event": said}
     name, _, version = str(family).partition("/")
     if not name or not version:
-        raise _fault(file, "family is not <name>/<version>", TRAVEL)
+        raise fault_in(file, "family is not <name>/<version>", TRAVEL)
     now, dice = datetime.now(UTC), SystemDice()
     return {
         "iss": kit.partner, "aud": kit.gateway, "jti": said.get("jti") or dice.uuid7(now), "iat": int(now.timestamp()),
@@ -170,7 +169,7 @@ def _toe(value: object, now: datetime, file: Path) -> int:
     except ValueError:
         when = None
     if when is None or when.tzinfo is None:
-        raise _fault(file, "toe is no instant", "2026-01-31T09:00:00Z")
+        raise fault_in(file, "toe is no instant", "2026-01-31T09:00:00Z")
     return int(when.timestamp())
 
 
@@ -180,15 +179,4 @@ def _token(text: str) -> bytes:
         return sys.stdin.buffer.read(SEALED_BYTES_MAX + 1).strip()
     if text.count(".") in {2, 4} and text.startswith("eyJ"):
         return text.encode("ascii", "replace")
-    return _read(Path(text)).strip()
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as exc:
-        raise _fault(path, f"cannot be read: {exc.strerror}") from exc
-
-
-def _fault(path: Path, what: str, expected: str = "") -> ConfigurationError:
-    return ConfigurationError([Fault(str(path), 0, "", what, expected)])
+    return read_bytes(Path(text)).strip()
