@@ -16,6 +16,7 @@ FACT_BOOK = {
     *(f"R-TRV-{n:02}" for n in range(1, 20) if n != 3), *(f"R-TRV-03{letter}" for letter in "abcde"),
     *(f"R-RSK-{n:02}" for n in range(1, 18)),
     *(f"R-ORD-{n:02}" for n in range(1, 18)),
+    *(f"R-REG-{n:02}" for n in range(1, 14)), "R-BRE-01",
 }  # fmt: skip
 
 
@@ -33,6 +34,7 @@ def test_what_waits_is_the_closed_list():
         "R-GEN-05", "R-GEN-13", "R-RTE-06", "R-RTE-07", "R-TRV-09", "R-TRV-12", "R-TRV-14",
         "R-ORD-05", "R-ORD-14",
         "R-RSK-08",
+        "R-REG-13",
     }  # fmt: skip
 
 

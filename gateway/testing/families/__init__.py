@@ -8,7 +8,7 @@ from random import Random
 from typing import Final
 
 from gateway.contract.values import Family
-from gateway.testing.families import acknowledgement, order_summary, risk_update
+from gateway.testing.families import acknowledgement, breach_notification, order_summary, registration_record, risk_update
 from gateway.testing.messages import ACKNOWLEDGEMENT, TRAVEL, Sample, travel_notice
 
 Generator = Callable[[Random, datetime], Sample]
@@ -17,6 +17,8 @@ GENERATORS: Final[Mapping[Family, Generator]] = {
     ACKNOWLEDGEMENT: acknowledgement.generate,
     order_summary.FAMILY: order_summary.generate,
     risk_update.FAMILY: risk_update.generate,
+    registration_record.FAMILY: registration_record.generate,
+    breach_notification.FAMILY: breach_notification.generate,
 }
 
 

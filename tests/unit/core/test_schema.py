@@ -13,7 +13,7 @@ import pytest
 from gateway.contract.errors import InvariantError
 from gateway.contract.values import Country, Family, Jti, PartnerId
 from gateway.core import acknowledge, limits
-from gateway.core.groups import GROUPS
+from gateway.core.groups import ALWAYS, GROUPS
 from gateway.core.message import Message
 from gateway.core.problems import Code
 from gateway.core.reference import CodeList, CodeLists, Entry
@@ -371,7 +371,9 @@ def test_cutting_everything_away_leaves_the_envelope_alone(family):
     before = copy.deepcopy(event)
     kept, removed = schemas().cut(family, event, frozenset())
     assert event == before
-    assert kept.keys() == {"handling", "routing", "subject"}
+    assert kept.keys() - {"body"} == {"handling", "routing", "subject"}
+    members = schemas().document(family)["properties"]["body"]["properties"]
+    assert {members[name]["x-field-group"] for name in kept.get("body", {})} <= ALWAYS  # who may have the record
     assert (kept["handling"], kept["subject"]) == (event["handling"], event["subject"])
     assert event["routing"].keys() - kept["routing"].keys() == {"contact", "case_reference"}
     assert removed == {entry["group"] for entry in event["handling"]["data_quality"]}
