@@ -185,6 +185,7 @@ class Intake:
         others = {_ref(ids[i]) for i in members if tokens.is_uuid7(ids[i].jti)} - set(first)  # no other jti was ever accepted
         earlier = await work.earlier(sorted(others))
         batch = await self._open_batch(work, {i: fresh[i] for i in first.values()}, answered, world, now)
+        answered = await self._answered(work, [fresh[i].message for i in first.values()])  # again: no fact is older than the locks
         for i, member in members.items():
             ref = _ref(ids[i])
             if first.get(ref) == i:

@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,14 @@ from gateway.core.evidence.merkle import leaf_hash
 from gateway.core.keys import Use
 from gateway.ops.telemetry import Telemetry
 from gateway.stores.open import migrate
-from tests.house import GATEWAY, House, house
-from tests.notices import notice
+from gateway.stores.postgres import PostgresStore
+from tests.house import ACK, GATEWAY, House, house
+from tests.integration.test_postgres_concurrency import blocked
+from tests.notices import answer_to, notice
 
 pytestmark = pytest.mark.services
 
+FR = PartnerId("fr-police")
 COUNT = 24
 
 
@@ -158,3 +161,30 @@ async def test_two_inners_log_and_tell_each_leaf_once_in_order_and_send_each_leg
     assert len({leg_id for leg_id, _ in two.bus.attempts} & set(legs_decided(log))) == 2 * len(submitted)
     assert Counter(two.received) == Counter(set(two.received))
     assert len(two.received) == 2 * len(submitted)
+
+
+async def test_the_facts_of_a_reply_are_not_older_than_the_lock_it_waited_for(two: Two, postgres_dsn: str) -> None:
+    """Its leg is closed by the other inner between the first look, which finds its subject, and the lock."""
+    h = two.inners[0].house
+    jti = await h.submit(notice("FR"))
+    async with asyncio.timeout(20):
+        while FR not in (legs := await h.legs(jti)) or legs[FR].state is not State.DELIVERED:
+            await h.seal.run_once()
+            await asyncio.sleep(0.002)
+    [got] = [got for each in two.inners for got in each.house.partners[FR].attempts]
+    leg = legs[FR]
+    other = PostgresStore(postgres_dsn)
+    async with other.unit_of_work() as work:
+        await work.relock_subjects([leg.subject])
+        reply = asyncio.create_task(h.submit(answer_to(got), sender=FR, family=ACK))
+        await blocked(postgres_dsn)
+        await work.save_legs([replace(leg, state=State.RECEIPTED, last_code="ACTIONED", proof="a" * 64, ended_at=h.clock.now())])
+    ref = Ref(FR, await reply)
+    async with other.reading() as reading:
+        row = (await reading.messages([ref]))[ref]
+        subject = (await reading.subject_keys([row.subject]))[row.subject]
+    await other.close()
+    safe = h.intake._safe  # the only holder of the keys
+    facts = json.loads(safe.open(safe.message_key(subject, row.wrapped), row.facts, of=ref, what="facts"))
+    assert facts["answered"]["state"] == State.RECEIPTED.value
+    assert (await h.legs(jti))[FR].last_code == "ACTIONED"  # and the first word stands
