@@ -6,7 +6,7 @@ The order of the checks is a security property, argued in docs/admission.md. Do 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
@@ -18,6 +18,7 @@ from gateway.core.keys import DecryptionKey, Use
 from gateway.core.message import Message, Signed
 from gateway.core.problems import Code, MalformedError, Problem, RefusedInputError, RuleId, UntrustedError
 from gateway.core.profiles import Profile
+from gateway.core.readable import readable, touches
 from gateway.core.reference import Reference
 from gateway.core.rules import RuleContext, RuleTables, check_all
 from gateway.core.schema import Schemas, parse_family_uri
@@ -175,9 +176,12 @@ def _check(message: Message, ctx: Context, now: datetime) -> list[Problem]:
         expected = ", ".join(f"{f.name}/{f.version}" for f in sorted(ctx.schemas.families))
         return [Problem(code=Code.FAMILY_UNKNOWN, detail="the family or version is not known here", expected=expected, claim="events")]
     problems = ctx.schemas.check(message.family, message.event, on=message.iat.date())
-    if any(p.is_error for p in problems):  # the rules read the shape the schema promises
+    faulty = [p.pointer for p in problems if p.is_error and p.pointer is not None]
+    event = readable(message.event, faulty) if faulty else message.event
+    if event is None:
         return problems[: limits.PROBLEMS_COUNT_MAX]
     rules = RuleContext(
         reference=ctx.reference, tables=ctx.tables, sender=ctx.directory.by_id(message.iss), environment=ctx.environment, now=now
     )
-    return [*problems, *check_all(message, rules)][: limits.PROBLEMS_COUNT_MAX]
+    broken = [p for p in check_all(replace(message, event=event), rules) if not touches(p.pointer, faulty)]
+    return [*problems, *broken][: limits.PROBLEMS_COUNT_MAX]

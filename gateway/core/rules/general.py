@@ -52,7 +52,8 @@ def entry_is_the_destination_s_own_decision(msg: Message, ctx: RuleContext) -> I
 @rule("R-GEN-16", effect="E", source="own")
 def environments_agree(msg: Message, ctx: RuleContext) -> Iterator[Problem]:
     """The environment of a message is its sender's and this gateway's; no leg to a partner of another, and each format shows the mark."""
-    if not msg.environment == ctx.sender.environment == ctx.environment:
+    said = msg.event["handling"].get("environment", ctx.environment)  # a message that says nothing is the schema's to refuse
+    if not said == ctx.sender.environment == ctx.environment:
         yield Problem(
             code=Code.ENVIRONMENT_WRONG, detail="the message, your profile and this gateway are not of one environment",
             expected=ctx.environment.value, pointer="/handling/environment", rule=RuleId("R-GEN-16"),
@@ -76,13 +77,20 @@ def the_subject_is_whole(msg: Message, ctx: RuleContext) -> Iterator[Problem]:
     if "ref" not in subject and not anonymous:
         yield broken("R-GEN-20", "/subject/ref", "no reference to the subject", expected="your opaque reference", severity=Severity.ERROR)
     picked = ctx.tables.row("R-GEN-20", ctx.jurisdiction, msg.iat.date())
-    birth = _text(msg.body.get("person", NOTHING).get("birth", NOTHING).get("date"))
+    birth = _text(_person(msg.body).get("birth", NOTHING).get("date"))
     if picked is None or birth is None:
         return
     is_minor = _minor(birth, msg.iat.date(), years=picked.row.quantity)
     if is_minor is not None and subject.get("is_minor") == ("NO" if is_minor else "YES"):
         expected = f"{'YES' if is_minor else 'NO'}: a minor is below {shown(picked.row)}"
         yield broken("R-GEN-20", "/subject/is_minor", "does not agree with birth.date", expected=expected, severity=as_firm_as(picked.row))
+
+
+def _person(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the person a message is about: of several the first."""
+    first = next(iter(body.get("persons", ())), body)
+    person: Mapping[str, Any] = first.get("person", NOTHING)
+    return person
 
 
 def free_texts(msg: Message) -> Iterator[str]:

@@ -273,6 +273,17 @@ def test_another_environment_is_told_before_the_content_is_looked_at() -> None:
     assert [(p.code, p.pointer, p.rule) for p in outcome.problems] == [(Code.ENVIRONMENT_WRONG, "/handling/environment", "R-GEN-16")]
 
 
+def test_faults_of_shape_and_of_rules_come_together() -> None:
+    segments = VALID["body"]["itinerary"]["segments"]
+    event = replaced(VALID, "/body/itinerary/segments", [segments[1], segments[0]])  # a rule's
+    event = replaced(event, "/body/person/nationalities", ["QQ"])  # a code list's
+    event = replaced(event, "/routing/language", 7)  # the schema's
+    outcome = judged(claims(event))
+    assert isinstance(outcome, Rejected)
+    assert {"R-TRV-11"} <= {p.rule for p in outcome.problems if p.is_error}
+    assert {"/body/person/nationalities/0", "/routing/language"} <= {p.pointer for p in outcome.problems}
+
+
 def test_all_broken_rules_come_at_once_with_their_ids() -> None:
     segments = VALID["body"]["itinerary"]["segments"]
     event = replaced(VALID, "/body/itinerary/segments", [segments[1], segments[0]])  # backwards
