@@ -6,6 +6,7 @@ view lacks groups, so whatever a removed group could leave empty is not required
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -22,6 +23,7 @@ VALUES: Final = frozenset({"examples", "const", "enum", "required"})  # keywords
 BESIDE_REF: Final = frozenset({"$ref", "title", "description", "x-source", "examples", GROUP})
 CONDITIONS: Final = ("allOf", "anyOf", "if", "then", "else", "contains", "minItems", "minProperties", "maxProperties", REST)
 DELIVERY: Final = "/schemas/common/delivery.json"
+FAMILY_FILE: Final = re.compile(r"/schemas/families/([a-z-]+)/([0-9]+[.][0-9]+)[.]json")
 
 
 class SchemaError(OperatorError):
@@ -92,10 +94,21 @@ def _resolve(node: Any, files: SchemaFiles, within: tuple[str, ...]) -> Any:
 def _referred(node: Schema, files: SchemaFiles, within: tuple[str, ...]) -> dict[str, Any]:
     """Put a referred schema in place. Only annotations may stand beside a reference: they replace the target's."""
     name = node["$ref"]
-    if name not in files.common or name in within or not node.keys() <= BESIDE_REF:
+    found = _target(name, files)
+    if found is None or name in within or not node.keys() <= BESIDE_REF:
         raise SchemaError(" → ".join((*within, str(name))), "unknown, circular, or with more than annotations beside it")
-    target: dict[str, Any] = _resolve(files.common[name], files, (*within, name))
+    target: dict[str, Any] = _resolve(found, files, (*within, name))
     return {**target, **{key: value for key, value in node.items() if key != "$ref"}}
+
+
+def _target(reference: str, files: SchemaFiles) -> Schema | None:
+    """Return a common schema, or the part of it or of a family's that a fragment names (RFC 6901); None where there is no such thing."""
+    name, _, fragment = reference.partition("#")
+    family = FAMILY_FILE.fullmatch(name)
+    found: Any = files.families.get(Family(family[1], family[2])) if family and fragment else files.common.get(name)
+    for step in fragment.split("/")[1:]:
+        found = found.get(step) if isinstance(found, Mapping) else None
+    return found if isinstance(found, Mapping) else None
 
 
 def _optional(node: Schema) -> dict[str, Any]:
