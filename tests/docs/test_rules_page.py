@@ -17,6 +17,7 @@ FACT_BOOK = {
     *(f"R-RSK-{n:02}" for n in range(1, 18)),
     *(f"R-ORD-{n:02}" for n in range(1, 18)),
     *(f"R-REG-{n:02}" for n in range(1, 14)), "R-BRE-01",
+    *(f"R-REQ-{n:02}" for n in range(1, 8)), *(f"R-CNV-{n:02}" for n in range(1, 4)), "R-SUP-01",
 }  # fmt: skip
 
 
@@ -35,6 +36,8 @@ def test_what_waits_is_the_closed_list():
         "R-ORD-05", "R-ORD-14",
         "R-RSK-08",
         "R-REG-13",
+        "R-REQ-03", "R-REQ-04", "R-REQ-07",
+        "R-CNV-01", "R-CNV-02", "R-CNV-03",
     }  # fmt: skip
 
 

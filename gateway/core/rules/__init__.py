@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from gateway.core.message import Message
 from gateway.core.problems import Problem
-from gateway.core.rules import breach, elsewhere, general, order, registration, risk, travel  # noqa: F401 -- importing a family's module registers its rules
+from gateway.core.rules import (  # noqa: F401 -- importing a family's module registers its rules
+    breach,
+    elsewhere,
+    exchange,
+    general,
+    order,
+    registration,
+    risk,
+    transfer,
+    travel,
+)
 from gateway.core.rules.base import RULES, Rule, RuleContext, checks_of
 from gateway.core.rules.tables import Picked, RuleRow, RuleTables
 from gateway.core.rules.time import LeadTime, lead_time

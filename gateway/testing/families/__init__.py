@@ -8,7 +8,15 @@ from random import Random
 from typing import Final
 
 from gateway.contract.values import Family
-from gateway.testing.families import acknowledgement, breach_notification, order_summary, registration_record, risk_update
+from gateway.testing.families import (
+    acknowledgement,
+    breach_notification,
+    exchange,
+    order_summary,
+    registration_record,
+    risk_update,
+    supervision_transfer,
+)
 from gateway.testing.messages import ACKNOWLEDGEMENT, TRAVEL, Sample, travel_notice
 
 Generator = Callable[[Random, datetime], Sample]
@@ -19,6 +27,10 @@ GENERATORS: Final[Mapping[Family, Generator]] = {
     risk_update.FAMILY: risk_update.generate,
     registration_record.FAMILY: registration_record.generate,
     breach_notification.FAMILY: breach_notification.generate,
+    supervision_transfer.FAMILY: supervision_transfer.generate,
+    exchange.REQUEST: exchange.request,
+    exchange.RESPONSE: exchange.response,
+    exchange.CORRECTION: exchange.correction,
 }
 
 
