@@ -49,11 +49,19 @@ def _cut(node: GroupTree | None, value: Any, allowed: frozenset[str], removed: s
         return left if left or not value else _GONE
     if not isinstance(value, list):
         raise InvariantError("outside the schema, so in no field group")
-    if node.rest is not None and len(value) > 1 and node.rest not in allowed:
-        removed.add(node.rest)
-        value = value[:1]
+    if node.rest is not None and len(value) > 1:
+        return _cut_rest(node, value, allowed, removed)
     kept = [item for item in (_cut(node.items, item, allowed, removed) for item in value) if item is not _GONE]
     return kept if kept or not value else _GONE
+
+
+def _cut_rest(node: GroupTree, value: list[Any], allowed: frozenset[str], removed: set[str]) -> Any:
+    """Cut a list whose items but the first are of one group, whole. The first keeps its place, so that the others keep theirs."""
+    first = _cut(node.items, value[0], allowed, removed)
+    if node.rest in allowed:
+        return [{} if first is _GONE else first, *value[1:]]
+    removed.add(str(node.rest))
+    return _GONE if first is _GONE else [first]
 
 
 def _cut_group(node: GroupTree, value: Any, allowed: frozenset[str], removed: set[str]) -> Any:

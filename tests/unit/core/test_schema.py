@@ -423,6 +423,7 @@ CUTS = [
     ({"identity"}, [{"name": "A"}], {"associates", "health"}),
     ({"identity", "associates"}, [{"name": "A"}, {"name": "B"}, {"name": "C"}], {"health"}),
     ({"health"}, [{"health": "x"}], {"associates", "identity"}),
+    ({"associates"}, [{}, {"name": "B"}, {"name": "C"}], {"health", "identity"}),
 ]
 
 
