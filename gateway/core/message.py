@@ -56,9 +56,12 @@ class Message:
 
     @property
     def subject(self) -> tuple[PartnerId, str, str]:
-        """The subject: (the channel's partner, `subject.iss`, `subject.ref`); `iss` left out is the sender's own."""
+        """The subject: (the channel's partner, `subject.iss`, `subject.ref`); `iss` left out is the sender's own.
+
+        An anonymous referral has no `ref` and is its own subject: nothing joins it to another.
+        """
         subject = self.event["subject"]
-        return self.iss, subject.get("iss", self.iss), subject["ref"]
+        return self.iss, subject.get("iss", self.iss), subject.get("ref", self.jti)
 
     @property
     def in_response_to(self) -> Ref | None:

@@ -114,7 +114,12 @@ def leg_expiry(message: Message, profile: Profile, *, accepted_at: datetime) -> 
 
 
 def lane_of(message: Message) -> Lane:
-    """Return the lane asked for; at least PRIORITY for a journey DETECTED or ATTEMPTED (R-TRV-19) and a level VERY_HIGH (R-RSK-17)."""
+    """Return the lane asked for, and no slower one than a rule says.
+
+    IMMEDIATE for an immediate risk (R-INT-05); PRIORITY for a journey DETECTED or ATTEMPTED (R-TRV-19) and a level VERY_HIGH (R-RSK-17).
+    """
+    if message.body.get("immediate_risk") is True:
+        return Lane.IMMEDIATE
     undeclared = message.family.name == TRAVEL and not is_declared(message.body)
     if undeclared or _very_high(message.body):
         return max(message.lane, Lane.PRIORITY, key=lambda lane: lane.rank)

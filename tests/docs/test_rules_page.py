@@ -18,6 +18,7 @@ FACT_BOOK = {
     *(f"R-ORD-{n:02}" for n in range(1, 18)),
     *(f"R-REG-{n:02}" for n in range(1, 14)), "R-BRE-01",
     *(f"R-REQ-{n:02}" for n in range(1, 8)), *(f"R-CNV-{n:02}" for n in range(1, 4)), "R-SUP-01",
+    *(f"R-INT-{n:02}" for n in range(1, 7)), *(f"R-SAF-{n:02}" for n in range(1, 6)), *(f"R-REF-{n:02}" for n in range(1, 4)),
 }  # fmt: skip
 
 
@@ -38,6 +39,7 @@ def test_what_waits_is_the_closed_list():
         "R-REG-13",
         "R-REQ-03", "R-REQ-04", "R-REQ-07",
         "R-CNV-01", "R-CNV-02", "R-CNV-03",
+        "R-INT-04", "R-SAF-02", "R-SAF-05", "R-REF-02",
     }  # fmt: skip
 
 

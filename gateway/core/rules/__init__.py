@@ -9,9 +9,11 @@ from gateway.core.rules import (  # noqa: F401 -- importing a family's module re
     elsewhere,
     exchange,
     general,
+    intelligence,
     order,
     registration,
     risk,
+    support,
     transfer,
     travel,
 )

@@ -25,6 +25,7 @@ SOURCES: Final[Mapping[str, str]] = {
     "FD315": "Framework Decision 2009/315/JHA, consolidated 27 June 2019 (opening)",
     "FRA20": "European Union (Future Relationship) Act 2020, sections 1, 4 and 5",
     "HALS": "Halsbury's Laws, Sentencing 507 (opening)",
+    "I352": "flash cards on 3x5x2 grading (brainscape pack 15753526)",
     "ICAO3": "ICAO Doc 9303 part 3, 8th edition 2021, sections 4 to 6",
     "IMLFAQ": "US Marshals Service, questions and answers on International Megan's Law, as reproduced",
     "INTA": "public clients of the notices service of INTERPOL",

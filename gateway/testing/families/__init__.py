@@ -12,10 +12,12 @@ from gateway.testing.families import (
     acknowledgement,
     breach_notification,
     exchange,
+    intelligence_report,
     order_summary,
     registration_record,
     risk_update,
     supervision_transfer,
+    support_referral,
 )
 from gateway.testing.messages import ACKNOWLEDGEMENT, TRAVEL, Sample, travel_notice
 
@@ -31,6 +33,8 @@ GENERATORS: Final[Mapping[Family, Generator]] = {
     exchange.REQUEST: exchange.request,
     exchange.RESPONSE: exchange.response,
     exchange.CORRECTION: exchange.correction,
+    intelligence_report.FAMILY: intelligence_report.generate,
+    support_referral.FAMILY: support_referral.generate,
 }
 
 

@@ -189,6 +189,7 @@ def test_a_leaf_without_a_field_group_stops_the_start():
 
 LONG = 200  # characters: more than a name, a title or an address
 NOT_READ = {  # names, titles, addresses and citations
+    "/body/persons/*/person/names/*/full", "/body/persons/*/person/names/*/latin",
     "/body/person/names/*/full", "/body/person/names/*/latin", "/routing/contact/email", "/body/offence_summary/*/title", "/body/offences/*/title",
     "/handling/legal_basis/*/citation", "/handling/transfer_basis/citation",
 }  # fmt: skip

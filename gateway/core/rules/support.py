@@ -1,0 +1,26 @@
+"""Rules of support referrals (domain.md c.5, R-REF). None reads a message: shape, policy and a life apart hold them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway.core.problems import RuleId
+from gateway.core.rules.base import FREE_TEXTS, Rule, register
+
+FAMILY: Final = "support-referral"
+FREE_TEXTS[FAMILY] = ("/body/consent/scope", "/body/strictly_necessary")
+
+register(Rule(
+    id=RuleId("R-REF-01"), kind="schema", effect="E", source="S003", where="gateway.core.schema.Schemas",
+    text="An ANONYMOUS referral has no name, birth date, document, register number, case reference or subject.ref.", families=(FAMILY,),
+))  # fmt: skip
+register(Rule(
+    id=RuleId("R-REF-02"), kind="decision", effect="R", source="S003; own", where="gateway.core.policy.PolicySet",
+    text="A referral reaches providers of support only, never police, and changes no register.", families=(FAMILY,),
+    waits="that a referral changes no register",
+))  # fmt: skip
+register(Rule(
+    id=RuleId("R-REF-03"), kind="system", effect="-", source="S003; own", where="",
+    text="Referrals live apart: own index keys; no reconciliation, interest, statistics, simulation or officer's view reaches them.",
+    families=(FAMILY,),
+))  # fmt: skip
