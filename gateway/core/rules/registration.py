@@ -11,7 +11,7 @@ from gateway.core.message import Message
 from gateway.core.problems import Problem, RuleId, Severity
 from gateway.core.rules.base import FamilyRules, Rule, RuleContext, as_firm_as, broken, register, rule, shown
 from gateway.core.rules.dates import after, before
-from gateway.core.rules.tables import RuleRow, Unit, ladder
+from gateway.core.rules.tables import RuleRow, Unit
 from gateway.core.travel import FAMILY as TRAVEL
 
 FAMILY: Final = "registration-record"
@@ -55,10 +55,6 @@ class Record:
     def day(self, name: str) -> date | None:
         """Return a day of the body, None where it is not there."""
         return _day(self.body, name)
-
-    def within(self, jurisdiction: str) -> bool:
-        """Say whether the register's law is that of a jurisdiction or a part of it."""
-        return jurisdiction in ladder(self.jurisdiction)
 
     def row(self, rule_id: str, item: str = "", *, on: date | None = None) -> RuleRow | None:
         """Return the row of a rule that holds for the register on a day, else on that of the record."""
