@@ -18,6 +18,7 @@ from gateway.core.rules.base import broken
 from gateway.core.travel import FAMILY as TRAVEL
 from gateway.core.travel import read_travel
 
+ROUTED: Final = frozenset({"travel-notification", "acknowledgement"})  # families whose whole way is built: no profile may name another yet
 IMPORTANCE: Final = (
     Role.NAMED, Role.SAFEGUARDING, Role.REPLY, Role.DESTINATION, Role.TRANSIT, Role.NATIONALITY, Role.RESIDENCE, Role.INTEREST, Role.HUB,
 )  # fmt: skip

@@ -22,6 +22,7 @@ from gateway.contract.values import Country, Environment, Family, PartnerId, Rol
 from gateway.core import limits
 from gateway.core.profiles import Closes, Delivery, Profile, Receives
 from gateway.core.reference import Reference
+from gateway.core.routing import ROUTED
 from gateway.ops.faults import ConfigurationError, Fault, line_of, lines_of
 
 ID: Final = re.compile(r"[a-z0-9-]{2,32}")  # it goes into topic names
@@ -52,7 +53,7 @@ class Vocabulary:
     def of(cls, schemas: Families, reference: Reference) -> Vocabulary:
         """Return what schemas and code lists know, in any edition: a profile outlives an edition."""
         return cls(
-            families=frozenset(family.name for family in schemas.families),
+            families=ROUTED & {family.name for family in schemas.families},
             purposes=_all_codes(reference, "purpose"),
             kinds=_all_codes(reference, "authority-kind"),
             countries=reference.countries,

@@ -11,6 +11,7 @@ from gateway.contract.values import Environment, Role
 from gateway.core.profiles import Closes
 from gateway.ops.faults import ConfigurationError
 from gateway.ops.profiles import Vocabulary, load_partners
+from gateway.ops.reference import load_reference, load_schemas
 
 ROOT = Path(__file__).parents[3]
 VOCABULARY = Vocabulary(
@@ -93,6 +94,9 @@ def test_a_profile_is_read_with_its_digest_and_its_transport_apart(tmp_path):
         pytest.param('"travel-notification"', '"post"', [
             "fr-police.toml:9: receives.0.family: unknown family post", "fr-police.toml:14: delivery.format: format native cannot carry post",
         ], id="family"),
+        pytest.param('"travel-notification"', '"support-referral"', [
+            "fr-police.toml:9: receives.0.family: unknown family support-referral; one of acknowledgement, travel-notification",
+        ], id="family-without-a-whole-way"),
         pytest.param('format = "native"', 'format = "fax"', ["fr-police.toml:14: delivery.format: unknown format fax; one of native"], id="format"),
         pytest.param('"https_push"', '"pigeon"', ["fr-police.toml:15: delivery.transport: unknown transport pigeon"], id="transport"),
         pytest.param('"https_push"', '"native"', ["fr-police.toml:15: delivery.transport: unknown transport native"], id="format-as-transport"),
@@ -159,3 +163,10 @@ def test_a_channel_without_a_broker_is_refused_where_the_profile_asks_for_it(tmp
 def test_a_shard_that_no_topic_can_be_named_after_is_refused(tmp_path):
     (found,) = faults(tmp_path, fr_police=PUSHED.replace('format = "native"', 'format = "native"\nshard = "x"'))
     assert found.startswith("fr-police.toml:15: delivery.shard")
+
+
+def test_a_profile_may_name_only_families_whose_whole_way_is_built():
+    reference = load_reference(ROOT / "schemas")
+    schemas = load_schemas(ROOT / "schemas", reference)
+    known = Vocabulary.of(schemas, reference).families
+    assert known == {"travel-notification", "acknowledgement"} < {family.name for family in schemas.families}
