@@ -24,7 +24,7 @@ check: $(READY) ## what must hold before a commit, in under a minute
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q -n 2 tests/architecture tests/unit tests/properties tests/docs
+	$(BIN)/python -m pytest -q -n 2 -m "not slow" tests/architecture tests/unit tests/properties tests/docs
 
 bench: $(READY) ## messages a second, and their ratio to the bare cryptography
 	$(BIN)/python -m benchmarks

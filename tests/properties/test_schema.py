@@ -51,6 +51,7 @@ def schema_at(family: Any, pointer: str) -> dict[str, Any]:
     return dict(node)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "pointer", "value"), TEXTS, ids=[f"{family.name}{pointer}" for family, pointer, _ in TEXTS])
 def test_nasty_strings_part_no_validators(family, pointer, value):
     for text in near(value):
@@ -145,6 +146,7 @@ def mutated(draw: st.DrawFn) -> tuple[Any, Any]:
     return family, event
 
 
+@pytest.mark.slow
 @given(mutated(), st.sampled_from(["submission", "delivery"]))
 @settings(max_examples=300, deadline=None)
 def test_whatever_is_changed_both_validators_say_the_same(changed: tuple[Any, Any], entry: Entry) -> None:
