@@ -87,6 +87,7 @@ class Deployment:
     ) -> Sent:
         """Return a travel notice of the register, about a subject of its own. `claims` replace claims, `more` goes to the generator."""
         more = {"subject_ref": f"s-{self.dice.getrandbits(48):012x}"} | more
+        more["overrides"] = {"/body/person/nationalities": ["GB"]} | more.get("overrides", {})  # of home, so the journey alone routes
         sample = messages.travel_notice(self.dice, datetime.now(UTC), journey=journey, **more)
         kit = self.kit()
         made = (
