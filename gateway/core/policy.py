@@ -1,8 +1,9 @@
 """Access policies: may this partner get this message, unreviewed, and which field groups? Default deny, with a reason on both sides.
 
-Cedar evaluates; two things are ours. Any evaluation error makes the answer a hold, because Cedar alone skips a `forbid` that errs, and
-allows. And the context is closed and of low cardinality (no `jti`, no subject), so that answers are memoised: an evaluation of all
-actions costs about a millisecond, a remembered one about a microsecond.
+Cedar evaluates; three things are ours. A referral reaches providers of support alone (R-REF-02): asked before Cedar, so that no file can
+permit otherwise, and no error hold it for somebody to release. Any evaluation error makes the answer a hold, because Cedar alone skips a
+`forbid` that errs, and allows. And the context is closed and of low cardinality (no `jti`, no subject), so that answers are memoised: an
+evaluation of all actions costs about a millisecond, a remembered one about a microsecond.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any, Final
 import cedarpy
 
 from gateway.contract.values import Country, Lane, PartnerId, Role
-from gateway.core import limits
+from gateway.core import limits, referral
 from gateway.core.groups import ALWAYS, EXTENSIONS, GOVERNED
 from gateway.core.message import Message
 from gateway.core.policy_source import Policy, digest_of
@@ -82,6 +83,8 @@ class PolicyContext:
     status: str  # of the subject
     same_environment: bool
     day: date
+    provider: str | None = None  # the kind that a referral is for; None for other families
+    anonymous: bool = False  # a referral of somebody it does not name
     extensions: tuple[str, ...] = ()  # URIs in the message, sorted
 
 
@@ -93,7 +96,8 @@ def context_of(message: Message, profile: Profile, roles: tuple[Role, ...], *, h
         purpose=handling["purpose"], legal_basis=_codes(b["code"] for b in handling["legal_basis"]),
         classification=handling["classification"], handling=_codes(handling["codes"]), lane=message.lane,
         roles=tuple(sorted(set(roles))), abroad=profile.country != home, is_minor=subject["is_minor"], status=subject["status"],
-        same_environment=message.environment is profile.environment, day=on, extensions=_codes(message.event.get("extensions", ())),
+        same_environment=message.environment is profile.environment, day=on, provider=referral.provider_of(message),
+        anonymous=referral.is_anonymous(message), extensions=_codes(message.event.get("extensions", ())),
     )  # fmt: skip
 
 
@@ -129,6 +133,8 @@ class PolicySet:
         return _Handle([p for p in self.policies if p.partner in {None, partner} and p.family in {None, family}])
 
     def _evaluate(self, ctx: PolicyContext, handle: _Handle) -> PartnerAnswer:
+        if referral.is_barred(ctx.family, ctx.kind):
+            return _BARRED
         plain, named = _context(ctx), [(EXTENSIONS, uri) for uri in ctx.extensions]
         questions = [_question(ctx, action, plain) for action in ACTIONS if action != f"see_{EXTENSIONS}"]
         questions += [_question(ctx, f"see_{group}", _context(ctx, extension_uri=uri)) for group, uri in named]
@@ -147,6 +153,10 @@ class _Handle:
 
     def __init__(self, policies: Sequence[Policy]) -> None:
         self.parsed = cedarpy.PolicySet.from_str("\n".join(p.text for p in policies))
+
+
+_NO: Final = Answer(Effect.DENY, (referral.RULE,))
+_BARRED: Final = PartnerAnswer(_NO, _NO, MappingProxyType(dict.fromkeys(GOVERNED, _NO)))
 
 
 def _answer(result: cedarpy.AuthzResult) -> Answer:
@@ -194,7 +204,10 @@ def _context(ctx: PolicyContext, **more: str) -> str:
         "status": _entity("Status", ctx.status),
         "same_environment": ctx.same_environment,
         "day": {"__extn": {"fn": "datetime", "arg": ctx.day.isoformat()}},
+        "anonymous": ctx.anonymous,
     }
+    if ctx.provider is not None:
+        record["provider"] = _entity("Provider", ctx.provider)
     return json.dumps(record | more)
 
 

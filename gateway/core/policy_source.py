@@ -17,8 +17,10 @@ import cedarpy
 
 from gateway.contract.errors import OperatorError
 from gateway.contract.values import PartnerId
+from gateway.core import referral
 from gateway.core.groups import EXTENSIONS, GOVERNED
 
+BUILT_IN: Final = frozenset({referral.RULE})  # ids that no policy of an operator may take
 ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 SEE_EXTENSIONS: Final = f"see_{EXTENSIONS}"
 PIECE: Final = re.compile(
@@ -156,6 +158,8 @@ def _faults_of_id(id_: str | None) -> Iterator[tuple[str, str]]:
         yield "missing @id", 'every policy has one: @id("what-it-says")'
     elif ID.fullmatch(id_) is None:
         yield "@id is not a name", "letters, digits, dot, dash and underscore, at most 64"
+    elif id_ in BUILT_IN:
+        yield f"@id {id_} is that of a rule built into the gateway", "another name; the rule holds whatever the files say"
 
 
 def _faults_of_literals(policy: Mapping[str, Any], partners: Collection[str]) -> Iterator[tuple[str, str]]:

@@ -11,6 +11,7 @@ from gateway.core.admission import Context
 from gateway.core.decided import Candidate, HoldReason, Reason, Refusal
 from gateway.core.message import Message
 from gateway.core.profiles import Profile
+from gateway.core.referral import is_anonymous
 from gateway.core.routing import Bar
 from gateway.core.rules import LeadTime, RuleContext, lead_time
 from gateway.core.travel import FAMILY as TRAVEL
@@ -92,11 +93,10 @@ def leg_hold(message: Message, profile: Profile) -> HoldReason | None:
 
 def _minor_exempt(message: Message) -> bool:
     family, body = message.family.name, message.body
-    anonymous = body.get("identity_mode") == "ANONYMOUS" and message.event["subject"]["is_minor"] == "UNKNOWN"
     return (
         family == "acknowledgement"
         or (family == "intelligence-report" and body.get("kind") == "safeguarding-concern")
-        or (family == "support-referral" and anonymous)
+        or (is_anonymous(message) and message.event["subject"]["is_minor"] == "UNKNOWN")
     )
 
 

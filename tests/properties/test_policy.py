@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.contract.values import Lane, Role
-from tests.unit.core.policy_samples import PARTNERS, ctx, policy_set
+from gateway.core.policy import Effect
+from tests.unit.core.policy_samples import KINDS, PARTNERS, ctx, policy_set
 
-FAMILIES = ["travel-notification", "acknowledgement", "risk-update"]
+FAMILIES = ["travel-notification", "acknowledgement", "risk-update", "support-referral"]
 SCOPES = ["principal", *(f'principal == Partner::"{p}"' for p in sorted(PARTNERS))]
 RESOURCES = ["resource", *(f'resource == Family::"{f}"' for f in FAMILIES)]
 ACTIONS = [
@@ -26,6 +27,8 @@ CONDITIONS = [
     'context.day < datetime("2026-06-01")',
     'principal == Partner::"nl-border"',
     'context.handling.contains("H2")',
+    "context.anonymous",
+    'context has provider && context.provider == Provider::"COSA"',
     "9223372036854775807 + 1 > 0",  # errs, wherever it is reached
 ]
 
@@ -47,8 +50,35 @@ contexts = st.builds(
     abroad=st.booleans(),
     handling=st.sampled_from([("H0",), ("H0", "H2")]),
     day=st.sampled_from([date(2026, 5, 31), date(2026, 6, 1)]),
+    provider=st.sampled_from([None, "COSA", "YOUNG_PERSON_SERVICE"]),
+    anonymous=st.booleans(),
     extensions=st.sampled_from([(), ("https://x.invalid/a",)]),
 )
+
+
+referrals = st.builds(
+    ctx,
+    partner=st.sampled_from(sorted(PARTNERS)),
+    kind=st.sampled_from(sorted(KINDS)),
+    sector=st.sampled_from(["STATUTORY", "NGO"]),
+    family=st.just("support-referral"),
+    roles=st.lists(st.sampled_from(list(Role)), min_size=1, unique=True).map(lambda r: tuple(sorted(r))),
+    is_minor=st.sampled_from(["YES", "NO", "UNKNOWN"]),
+    same_environment=st.booleans(),
+    provider=st.sampled_from(["COSA", "YOUNG_PERSON_SERVICE", "TREATMENT_PROVIDER"]),
+    anonymous=st.booleans(),
+    extensions=st.sampled_from([(), ("https://x.invalid/a",)]),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(policies(), st.lists(referrals, min_size=1, max_size=4))
+def test_no_policies_that_pass_the_check_let_a_referral_reach_any_but_a_provider(subject, asked):
+    """R-REF-02: not sent, not held for somebody to release, and nothing of it seen."""
+    for context in asked:
+        answer = subject.decide_partner(context)
+        if context.kind not in {"HEALTH", "SUPPORT_SERVICE", "SUPPORT_NGO"}:
+            assert {a.effect for a in (answer.send, answer.unreviewed, *answer.groups.values())} == {Effect.DENY}
 
 
 @settings(max_examples=60, deadline=None)

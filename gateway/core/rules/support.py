@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from gateway.core.problems import RuleId
+from gateway.core.referral import FAMILY
 from gateway.core.rules.base import FREE_TEXTS, Rule, register
 
-FAMILY: Final = "support-referral"
 FREE_TEXTS[FAMILY] = ("/body/consent/scope", "/body/strictly_necessary")
 
 register(Rule(
@@ -15,7 +13,7 @@ register(Rule(
     text="An ANONYMOUS referral has no name, birth date, document, register number, case reference or subject.ref.", families=(FAMILY,),
 ))  # fmt: skip
 register(Rule(
-    id=RuleId("R-REF-02"), kind="decision", effect="R", source="S003; own", where="gateway.core.policy.PolicySet",
+    id=RuleId("R-REF-02"), kind="decision", effect="R", source="S003; own", where="gateway.core.referral.is_barred",
     text="A referral reaches providers of support only, never police, and changes no register.", families=(FAMILY,),
     waits="that a referral changes no register",
 ))  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -13,6 +14,7 @@ from gateway.core.policy_source import read_policies
 
 ROOT = Path(__file__).parents[3]
 SCHEMA = (ROOT / "policies" / "gateway.cedarschema").read_text(encoding="utf-8")
+KINDS = frozenset(re.findall(r'"([^"]+)"', SCHEMA[SCHEMA.index("entity Kind enum") : SCHEMA.index("entity Sector")]))
 PARTNERS = frozenset({"fr-police", "nl-border", "help-line"})
 POLICE = PolicyContext(
     partner=PartnerId("fr-police"),

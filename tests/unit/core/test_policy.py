@@ -10,7 +10,8 @@ import pytest
 from gateway.contract.values import Country, PartnerId, Role
 from gateway.core.groups import ALWAYS, GOVERNED
 from gateway.core.policy import ACTIONS, DEFAULT_DENY, POLICY_ERROR, Answer, Effect, PolicySet, _question
-from tests.unit.core.policy_samples import PERMIT, POLICE, SCHEMA, ctx, policy_set, shipped_set
+from gateway.core.referral import PROVIDERS
+from tests.unit.core.policy_samples import KINDS, PERMIT, POLICE, SCHEMA, ctx, policy_set, shipped, shipped_set
 
 ERRS = '@id("errs") forbid(principal, action == Action::"send", resource) when { 9223372036854775807 + 1 > 0 };\n'
 SHIPPED = shipped_set()
@@ -115,6 +116,58 @@ def test_every_action_is_in_the_schema_and_every_governed_group_has_one():
 
 NGO = {"partner": PartnerId("help-line"), "kind": "SUPPORT_NGO", "sector": "NGO", "country": Country("GB")}
 BORDER = {"partner": PartnerId("nl-border"), "kind": "BORDER", "country": Country("NL"), "roles": (Role.TRANSIT,)}
+
+
+REFERRAL = {"family": "support-referral", "purpose": "SUPPORT", "status": "SELF_REFERRED"}
+WIDE = "".join(
+    f'@id("{action}") permit(principal, action == Action::"{action}", resource)'
+    + (' when { context.extension_uri == "https://x.invalid/a" };\n' if action == "see_extensions" else ";\n")
+    for action in ACTIONS
+)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS - PROVIDERS))
+def test_no_policy_permits_a_referral_to_anybody_but_a_provider_of_support(kind):
+    """R-REF-02 is built in: files that permit everything, and files that err, change nothing."""
+    for text in (WIDE, WIDE + ERRS, ERRS, ""):
+        answer = policy_set(text).decide_partner(ctx(kind=kind, **REFERRAL))
+        said = {answer.send, answer.unreviewed, *answer.groups.values()}
+        assert said == {Answer(Effect.DENY, ("R-REF-02",))}
+
+
+@pytest.mark.parametrize("kind", sorted(PROVIDERS))
+def test_a_policy_may_permit_a_referral_to_a_provider_of_support(kind):
+    answer = policy_set(WIDE).decide_partner(ctx(kind=kind, provider="COSA", extensions=("https://x.invalid/a",), **REFERRAL))
+    assert {a.effect for a in (answer.send, answer.unreviewed, *answer.groups.values())} == {Effect.ALLOW}
+    assert policy_set("").decide_partner(ctx(kind=kind, **REFERRAL)).send == Answer(Effect.DENY, DEFAULT_DENY)
+
+
+def test_other_families_still_reach_the_police_by_such_files():
+    assert policy_set(WIDE).decide_partner(POLICE).send == Answer(Effect.ALLOW, ("send",))
+
+
+@pytest.mark.parametrize(
+    ("change", "refused"),
+    [
+        pytest.param({"is_minor": "NO"}, False, id="no-minor"),
+        pytest.param({"is_minor": "YES"}, True, id="a-minor"),
+        pytest.param({"is_minor": "UNKNOWN"}, True, id="perhaps-a-minor"),
+        pytest.param({"is_minor": "YES", "provider": "YOUNG_PERSON_SERVICE"}, False, id="for-young-people"),
+        pytest.param({"is_minor": "UNKNOWN", "provider": "YOUNG_PERSON_SERVICE"}, False, id="for-young-people-perhaps"),
+        pytest.param({"is_minor": "UNKNOWN", "anonymous": True}, False, id="nobody-knows-who"),
+        pytest.param({"is_minor": "YES", "anonymous": True}, True, id="an-anonymous-minor"),
+        pytest.param({"is_minor": "YES", "kind": "HEALTH", "sector": "STATUTORY"}, False, id="not-to-an-ngo"),
+    ],
+)
+def test_a_referral_about_a_minor_reaches_an_ngo_for_young_people_alone(change, refused):
+    general = shipped()["general.cedar"]
+    answer = policy_set(general + WIDE).decide_partner(ctx(**{**NGO, "provider": "COSA", **REFERRAL, **change}))
+    assert answer.send == (Answer(Effect.DENY, ("R-GEN-09",)) if refused else Answer(Effect.ALLOW, ("send",)))
+
+
+def test_the_kind_of_provider_is_a_code_or_the_answer_a_hold():
+    known = ctx(**{**NGO, **REFERRAL, "provider": "NOT_A_PROVIDER"})
+    assert policy_set(WIDE).decide_partner(known).send == Answer(Effect.HOLD, POLICY_ERROR)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,13 @@ def codes(list_id: str) -> set[str]:
 
 @pytest.mark.parametrize(
     ("name", "list_id"),
-    [("Kind", "authority-kind"), ("Purpose", "purpose"), ("Classification", "classification"), ("Status", "subject-status")],
+    [
+        ("Kind", "authority-kind"),
+        ("Purpose", "purpose"),
+        ("Classification", "classification"),
+        ("Status", "subject-status"),
+        ("Provider", "support-provider"),
+    ],
 )
 def test_a_code_list_and_its_enumeration_are_the_same_set(name, list_id):
     """A code missing in the schema would hold every message that uses it."""

@@ -18,6 +18,7 @@ def faults(text: str, **more: str) -> list[str]:
         pytest.param('\n\npermit(principal, action == Action::"send", resource);', "test.cedar:3", "missing @id", id="no-id"),
         pytest.param('@id permit(principal, action == Action::"send", resource);', "test.cedar:1", "missing @id", id="empty-id"),
         pytest.param('@id("a b") permit(principal, action == Action::"send", resource);', "test.cedar:1", "@id is not a name", id="odd-id"),
+        pytest.param('@id("R-REF-02") forbid(principal, action, resource);', "test.cedar:1", "built into the gateway", id="id-of-a-built-in-rule"),
         pytest.param(PERMIT + "\n" + PERMIT, "test.cedar:3", "repeated @id p; it stands at test.cedar:1", id="repeated-id"),
         pytest.param(
             '// c\n@id("a")\nforbid(principal == Partner::"atlantis", action, resource);', "test.cedar:2", "unknown partner atlantis", id="partner"
