@@ -111,6 +111,18 @@ class RefusalRow:
     because: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchRow:
+    """Something about a message that must have happened by `due_at`: else somebody is told, again and again, to `until` at the latest."""
+
+    kind: str  # which deadline: a word of the use case that watches it
+    message: Ref
+    subject: SubjectKey
+    due_at: datetime
+    until: datetime  # the message's end
+    round: int = 0  # how often it was due and somebody was told
+
+
 @dataclass(frozen=True, slots=True)
 class WrappedKey:
     """A key as it lies in the database: under a key-encryption-key epoch."""
@@ -239,6 +251,25 @@ class UnitOfWork(Protocol):
 
     async def messages(self, refs: Sequence[Ref]) -> dict[Ref, MessageRow]:
         """Read messages."""
+
+    # watched deadlines
+    async def add_watches(self, rows: Sequence[WatchRow]) -> None:
+        """Insert watches, after the messages they are about."""
+
+    async def due_watches(self, kind: str, now: datetime, *, limit: int) -> list[WatchRow]:
+        """Return watches of a kind whose time has come, the longest overdue first, without a lock: who acts locks and looks again."""
+
+    async def lock_watch(self, kind: str, message: Ref) -> WatchRow | None:
+        """Lock a watch, after its subject; None where it has ended."""
+
+    async def save_watch(self, row: WatchRow) -> None:
+        """Write `due_at` and `round` of a locked watch."""
+
+    async def end_watch(self, row: WatchRow) -> None:
+        """Delete a locked watch."""
+
+    async def overdue_watches(self) -> dict[str, int]:
+        """Count, by kind, the watches that were due at least once and have not ended, for metrics."""
 
     async def subject_keys(self, keys: Sequence[SubjectKey]) -> dict[SubjectKey, SubjectRow]:
         """Read subjects without a lock."""

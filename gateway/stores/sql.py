@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 from sqlalchemy import Executable, Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from gateway.app.ports import CheckpointRow, Earlier, LegRow, MessageRow, RefusalRow, SubjectRow, WrappedKey
+from gateway.app.ports import CheckpointRow, Earlier, LegRow, MessageRow, RefusalRow, SubjectRow, WatchRow, WrappedKey
 from gateway.contract.errors import GatewayError, InvariantError
 from gateway.contract.values import Jti, Lane, LegId, PartnerId, Ref, SubjectKey
 from gateway.core.delivery import State
@@ -24,6 +24,7 @@ Line = tuple[PartnerId, SubjectKey]
 
 LEG_FIELDS: Final = tuple(f.name for f in fields(LegRow) if f.name != "message")
 REFUSAL_FIELDS: Final = tuple(f.name for f in fields(RefusalRow) if f.name != "message")
+WATCH_FIELDS: Final = tuple(f.name for f in fields(WatchRow) if f.name != "message")
 MESSAGE_FIELDS: Final = tuple(f.name for f in fields(MessageRow) if f.name not in {"ref", "wrapped"})
 
 
@@ -274,6 +275,33 @@ class SqlUnitOfWork:
         """Count legs by partner and state."""
         return {(row.partner, row.state): row.legs for row in await self._rows(s.counts())}
 
+    # --- watched deadlines
+
+    async def add_watches(self, rows: Sequence[WatchRow]) -> None:
+        """Insert watches."""
+        await self._many(s.insert_watches(), [_values(row, WATCH_FIELDS, **_of(row.message)) for row in rows])
+
+    async def due_watches(self, kind: str, now: datetime, *, limit: int) -> list[WatchRow]:
+        """Return watches of a kind whose time has come, the longest overdue first."""
+        return [_watch(row) for row in await self._rows(s.due_watches(), of_kind=kind, now=now, limit=limit)]
+
+    async def lock_watch(self, kind: str, message: Ref) -> WatchRow | None:
+        """Lock a watch; None where it has ended."""
+        row = await self._row(s.lock_watch(), of_kind=kind, of_iss=message.iss, of_jti=message.jti)
+        return None if row is None else _watch(row)
+
+    async def save_watch(self, row: WatchRow) -> None:
+        """Write `due_at` and `round` of a locked watch."""
+        await self._run(s.save_watch(), **_key(row), new_due_at=row.due_at, new_round=row.round)
+
+    async def end_watch(self, row: WatchRow) -> None:
+        """Delete a locked watch."""
+        await self._run(s.end_watch(), **_key(row))
+
+    async def overdue_watches(self) -> dict[str, int]:
+        """Count, by kind, the watches that were due at least once and have not ended."""
+        return {row.kind: row.watches for row in await self._rows(s.overdue_watches())}
+
     # --- requests
 
     async def remember_requests(self, ids: Sequence[tuple[PartnerId, Jti, datetime]]) -> set[tuple[PartnerId, Jti]]:
@@ -392,6 +420,14 @@ def _subjects(seqs: Mapping[SubjectKey, int], keys: Mapping[SubjectKey, WrappedK
 
 def _leg(row: Row[Any]) -> LegRow:
     return LegRow(message=Ref(row.message_iss, row.message_jti), **{name: getattr(row, name) for name in LEG_FIELDS})
+
+
+def _watch(row: Row[Any]) -> WatchRow:
+    return WatchRow(message=Ref(row.message_iss, row.message_jti), **{name: getattr(row, name) for name in WATCH_FIELDS})
+
+
+def _key(row: WatchRow) -> dict[str, str]:
+    return {"of_kind": row.kind, "of_iss": row.message.iss, "of_jti": row.message.jti}
 
 
 def _checkpoint(row: Row[Any]) -> CheckpointRow:

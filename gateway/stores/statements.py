@@ -1,7 +1,7 @@
 """Every statement, by name. Built once; values are bound when it runs; many rows come as one parameter.
 
-Order of locks, kept by every transaction, so that none waits in a circle: claims, then subjects, then partners' rows, then legs;
-within each in key order. A statement that must lock before it writes does so in a CTE sorted by key. SQLite has one writer and
+Order of locks, kept by every transaction, so that none waits in a circle: claims, then subjects, then watches, then partners' rows,
+then legs; within each in key order. A statement that must lock before it writes does so in a CTE sorted by key. SQLite has one writer and
 leaves `FOR UPDATE` out. `postgresql.insert` serves both: SQLite took its ON CONFLICT from there.
 """
 
@@ -423,6 +423,57 @@ def messages() -> Select[Any]:
     ids, of, key = lines(), t.message, t.message_key
     joined = of.join(key, and_(key.c.iss == of.c.iss, key.c.jti == of.c.jti))
     return select(of, key.c.wrapped).select_from(joined).join(ids, and_(of.c.iss == at(ids, 0), of.c.jti == at(ids, 1)))
+
+
+# --- watched deadlines ------------------------------------------------------------------------------------------------
+
+
+def _this_watch() -> ColumnElement[bool]:
+    table = t.watch
+    return and_(
+        table.c.kind == bindparam("of_kind"),
+        table.c.message_iss == bindparam("of_iss", type_=Text),
+        table.c.message_jti == bindparam("of_jti", type_=Text),
+    )
+
+
+@cache
+def insert_watches() -> Insert:
+    """Insert watches."""
+    return insert(t.watch)
+
+
+@cache
+def due_watches() -> Select[Any]:
+    """Read watches whose time has come, the longest overdue first."""
+    table = t.watch
+    return select(table).where(table.c.kind == bindparam("of_kind"), table.c.due_at <= NOW).order_by(table.c.due_at).limit(LIMIT)
+
+
+@cache
+def lock_watch() -> Select[Any]:
+    """Lock one watch, after its subject."""
+    return select(t.watch).where(_this_watch()).with_for_update()
+
+
+@cache
+def save_watch() -> Update:
+    """Write when a watch is due next, and how often it was."""
+    new = {name: bindparam(f"new_{name}", type_=t.watch.c[name].type) for name in ("due_at", "round")}
+    return update(t.watch).where(_this_watch()).values(new)
+
+
+@cache
+def end_watch() -> Delete:
+    """Delete a watch."""
+    return delete(t.watch).where(_this_watch())
+
+
+@cache
+def overdue_watches() -> Select[Any]:
+    """Count what was due and has not ended, by kind."""
+    table = t.watch
+    return select(table.c.kind, func.count().label("watches")).where(table.c.round > 0).group_by(table.c.kind)
 
 
 @cache

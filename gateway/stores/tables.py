@@ -14,7 +14,7 @@ from sqlalchemy import BigInteger, Column, ForeignKey, ForeignKeyConstraint, Ind
 from gateway.core.delivery import OPEN, State
 from gateway.stores.types import BIG_ID, LaneRank, Moment, Packed, StateName
 
-SCHEMA_VERSION: Final = 1  # of this code; the database stores its own and the oldest code version it supports
+SCHEMA_VERSION: Final = 2  # of this code; the database stores its own and the oldest code version it supports
 
 OPEN_STATES: Final = sorted(OPEN)
 CLAIMED_STATES: Final = sorted((State.READY, State.SENDING))  # by a worker, while it has a lease
@@ -151,6 +151,20 @@ refusal: Final = Table(
     Column("reason", Text, nullable=False),
     Column("because", Packed(tuple[str, ...]), nullable=False),
     ForeignKeyConstraint(["message_iss", "message_jti"], ["message.iss", "message.jti"]),
+)
+
+watch: Final = Table(
+    "watch",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("message_iss", Text, primary_key=True),
+    Column("message_jti", Text, primary_key=True),
+    Column("subject", Text, nullable=False),
+    Column("due_at", Moment, nullable=False),
+    Column("until", Moment, nullable=False),
+    Column("round", Integer, nullable=False),
+    ForeignKeyConstraint(["message_iss", "message_jti"], ["message.iss", "message.jti"]),
+    Index("ix_watch_due", "kind", "due_at"),
 )
 
 partner_line: Final = Table("partner_line", metadata, Column("partner", Text, primary_key=True))

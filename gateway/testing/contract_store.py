@@ -17,6 +17,7 @@ from gateway.core.delivery import State
 from gateway.core.facts import Answered
 from gateway.core.message import Signed
 from gateway.testing.contract_store_legs import LineContract, SealContract, SettleContract
+from gateway.testing.contract_store_watches import WatchContract
 from gateway.testing.store_rows import (
     ANNA,
     BERT,
@@ -385,5 +386,5 @@ class EvidenceContract:
         await store.check()
 
 
-class StoreContract(IntakeContract, LineContract, SealContract, SettleContract, EvidenceContract):
+class StoreContract(IntakeContract, LineContract, SealContract, SettleContract, WatchContract, EvidenceContract):
     """Everything that a store promises."""

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli.db import app
+from gateway.stores.tables import SCHEMA_VERSION
 
 
 def run(*arguments: str) -> tuple[int, str, str]:
@@ -19,8 +20,8 @@ def run(*arguments: str) -> tuple[int, str, str]:
 
 def test_a_new_database_is_migrated_and_then_fits(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/gateway.db"
-    assert run("migrate", "--url", url) == (0, "the database has schema version 1\n", "")
-    assert run("check", "--url", url) == (0, "the database answers and fits this program (schema version 1)\n", "")
+    assert run("migrate", "--url", url) == (0, f"the database has schema version {SCHEMA_VERSION}\n", "")
+    assert run("check", "--url", url) == (0, f"the database answers and fits this program (schema version {SCHEMA_VERSION})\n", "")
     assert run("migrate", "--url", url)[0] == 0
 
 
@@ -56,7 +57,7 @@ def settings(folder: Path, url: str) -> str:
 def test_the_address_comes_from_the_gateways_settings_and_no_other_of_them_is_needed(tmp_path: Path) -> None:
     config = settings(tmp_path, f"sqlite:///{tmp_path}/gateway.db")
     assert run("check", "--config", config)[0] == 1
-    assert run("migrate", "--config", config) == (0, "the database has schema version 1\n", "")
+    assert run("migrate", "--config", config) == (0, f"the database has schema version {SCHEMA_VERSION}\n", "")
     assert run("check", "--config", config)[0] == 0
     assert (tmp_path / "gateway.db").is_file()
 
