@@ -1,12 +1,13 @@
-"""Readers of claims that are signed but not yet believed to have their shape. Each raises `MalformedError` naming the claim."""
+"""Readers of claims that are signed but not yet believed to have their shape. Where not said otherwise they raise `MalformedError`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from gateway.core.problems import Code, MalformedError
+from gateway.core.limits import REQUEST_SECONDS_MAX, REQUEST_SKEW_SECONDS_MAX
+from gateway.core.problems import Code, MalformedError, UntrustedError
 from gateway.core.tokens import Verified
 
 _SECONDS_MAX: Final = 2**33  # the year 2242
@@ -41,6 +42,14 @@ def instant(claims: Mapping[str, Any], name: str) -> datetime:
     if type(value) is not int or not 0 <= value < _SECONDS_MAX:  # not bool, which is an int too
         raise _invalid(name, "whole seconds since 1970-01-01 UTC")
     return datetime.fromtimestamp(value, UTC)
+
+
+def check_life(iat: datetime, exp: datetime, *, now: datetime, what: str) -> None:
+    """Refuse a token of one use that is not of now, or lives longer than such a token may. Raises `UntrustedError`."""
+    if not timedelta() < exp - iat <= timedelta(seconds=REQUEST_SECONDS_MAX):
+        raise UntrustedError(f"{what}: life")
+    if not iat - timedelta(seconds=REQUEST_SKEW_SECONDS_MAX) <= now < exp:
+        raise UntrustedError(f"{what}: not now")
 
 
 def _invalid(name: str, expected: str) -> MalformedError:

@@ -21,6 +21,7 @@ class Use(StrEnum):
     SUBMIT = "submit"  # a partner signs messages
     DOCUMENT = "document"  # we sign deliveries
     REQUEST = "request"  # a partner signs API requests
+    COMMAND = "command"  # an operator signs commands
     RECEIPT = "receipt"  # we sign receipts and rejections
     CHECKPOINT = "checkpoint"  # we sign tree heads (C2SP notes, not tokens)
     ROOT = "root"  # offline: signs our key set

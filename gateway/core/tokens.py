@@ -30,6 +30,7 @@ from gateway.core.strict_json import JsonObject
 Encryption = Literal["required", "allowed"]
 EVENT: Final = "secevent+jwt"  # RFC 8417, section 2.3
 REQUEST: Final = "gw-request+jwt"
+COMMAND: Final = "gw-command+jwt"
 RECEIPT: Final = "gw-receipt+jwt"
 REJECTION: Final = "gw-rejection+jwt"
 KEYS: Final = "gw-keys+jwt"
@@ -37,6 +38,7 @@ TYPES_OF: Final[Mapping[Use, frozenset[str]]] = {
     Use.SUBMIT: frozenset({EVENT}),
     Use.DOCUMENT: frozenset({EVENT}),
     Use.REQUEST: frozenset({REQUEST}),
+    Use.COMMAND: frozenset({COMMAND}),
     Use.RECEIPT: frozenset({RECEIPT, REJECTION}),
     Use.ROOT: frozenset({KEYS}),
     Use.CHECKPOINT: frozenset(),

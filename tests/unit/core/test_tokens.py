@@ -94,11 +94,12 @@ def _pair(use: Use) -> tuple[SigningKey, VerifyKey]:
     return private, public
 
 
-KINDS = (tokens.EVENT, tokens.REQUEST, tokens.RECEIPT, tokens.REJECTION, tokens.KEYS)
+KINDS = (tokens.EVENT, tokens.REQUEST, tokens.COMMAND, tokens.RECEIPT, tokens.REJECTION, tokens.KEYS)
 MAY = {
     (Use.SUBMIT, tokens.EVENT),
     (Use.DOCUMENT, tokens.EVENT),
     (Use.REQUEST, tokens.REQUEST),
+    (Use.COMMAND, tokens.COMMAND),
     (Use.RECEIPT, tokens.RECEIPT),
     (Use.RECEIPT, tokens.REJECTION),
     (Use.ROOT, tokens.KEYS),
