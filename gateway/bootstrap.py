@@ -260,7 +260,7 @@ async def _inner(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry, me
     if bus is None:
         raise AssertionError("bus before inner")
     holder = built.holder = Holder(loaded.world)
-    safe = Safe(keys.keks, keys.epoch(clock.now()), keys.index_key, dice)
+    safe = Safe(keys.registers(clock.now()), keys.referrals(clock.now()), dice)
     outgoings = Outgoings(holder, safe, dice)
     settle = Settle(store, holder, outgoings, clock=clock, dice=dice, telemetry=telemetry)
     intake = Intake(store, holder, safe, settle=settle, outgoings=outgoings, clock=clock, dice=dice, telemetry=telemetry)

@@ -47,6 +47,7 @@ from gateway.core.policy import PolicySet
 from gateway.core.profiles import Delivery, Profile
 from gateway.core.request_tokens import HttpRequest, request_claims
 from gateway.core.schema import family_uri
+from gateway.core.vault import Compartment
 from gateway.keystores.generate import Pair, Plan, new_pair
 from gateway.ops.policies import load_policies
 from gateway.ops.profiles import Vocabulary, load_partners
@@ -65,6 +66,8 @@ ACK = Family("acknowledgement", "1.0")
 REFERENCE = load_reference(ROOT / "schemas")
 SCHEMAS = load_schemas(ROOT / "schemas", REFERENCE)
 TABLES = load_rule_tables(ROOT / "schemas" / "rules")
+REGISTERS = Compartment(index_key=bytes(range(32, 64)), keks={"epoch-1": bytes(range(32))}, epoch="epoch-1")
+REFERRALS = Compartment(index_key=bytes(range(96, 128)), keks={"referral-1": bytes(range(64, 96))}, epoch="referral-1")
 
 
 @dataclass(slots=True)
@@ -329,7 +332,7 @@ async def _open(
 ) -> House:
     metrics = Metrics()
     telemetry, holder = Telemetry(metrics), Holder(world)
-    safe = Safe({"epoch-1": bytes(range(32))}, "epoch-1", bytes(range(32, 64)), dice)
+    safe = Safe(REGISTERS, REFERRALS, dice)
     outgoings = Outgoings(holder, safe, dice)
     settle = Settle(store, holder, outgoings, clock=clock, dice=dice, telemetry=telemetry)
     intake = Intake(store, holder, safe, settle=settle, outgoings=outgoings, clock=clock, dice=dice, telemetry=telemetry)

@@ -207,7 +207,7 @@ class Intake:
         self, work: UnitOfWork, fresh: Mapping[int, Accepted], answered: Mapping[Jti, Answered], world: World, now: datetime
     ) -> _Batch:
         keys = {self._subject(accepted.message, answered) for accepted in fresh.values()}
-        rows_locked = await work.lock_subjects({key: self._safe.new_subject_key() for key in sorted(keys)}) if keys else {}
+        rows_locked = await work.lock_subjects({key: self._safe.new_subject_key(key) for key in sorted(keys)}) if keys else {}
         checkpoint = await work.latest_checkpoint()
         note = None if checkpoint is None else checkpoint.note
         return _Batch(now, world, Locked(rows_locked), note, [], [], [], [], {}, {}, [], [])
@@ -215,7 +215,7 @@ class Intake:
     def _subject(self, message: Message, answered: Mapping[Jti, Answered]) -> SubjectKey:
         """Return the subject's key; a reply counts to the original's."""
         told = _told(message, answered)
-        return told.subject if told is not None else self._safe.index(message.subject)
+        return told.subject if told is not None else self._safe.index(message)
 
     async def _accept_one(
         self, work: UnitOfWork, index: int, accepted: Accepted, answered: Mapping[Jti, Answered], batch: _Batch

@@ -34,7 +34,7 @@ def message_row(  # noqa: PLR0913 -- a row is made of many things
     last_day = datetime.fromisoformat(message.event["handling"]["retention"]["delete_by"])
     return MessageRow(
         ref=message.ref, channel=channel, family=message.family.name, version=message.family.version, subject=subject.key,
-        txn=message.txn, lane=message.lane, received_at=now, iat=message.iat,
+        txn=safe.conversation(subject.key, message.txn), lane=message.lane, received_at=now, iat=message.iat,
         delete_by=last_day.replace(hour=23, minute=59, second=59, tzinfo=UTC),
         payload=safe.seal(key, payload, of=message.ref, what="payload"), wrapped=wrapped,
         facts=safe.seal(key, _facts(facts), of=message.ref, what="facts"), decision=digests,
@@ -66,7 +66,7 @@ def read_message(row: MessageRow, payload: bytes, base: str) -> Message:
         raise InvariantError(row.ref, "family")
     return Message(
         iss=row.ref.iss, jti=row.ref.jti, digest="", aud=row.channel, iat=row.iat,
-        toe=datetime.fromtimestamp(claims["toe"], UTC), txn=row.txn, family=family, event=event,
+        toe=datetime.fromtimestamp(claims["toe"], UTC), txn=claims["txn"], family=family, event=event,
     )  # fmt: skip
 
 

@@ -1,41 +1,57 @@
-"""Payloads at rest: under a message key, under the subject's key, under a key-encryption-key epoch (erasure by key destruction)."""
+"""Payloads at rest: under a message key, under the subject's key, under a key-encryption-key epoch (erasure by key destruction).
+
+Two compartments, each with an index key and epochs of its own: the registers', and that of support referrals (R-REF-03). A referral, and
+every message that counts to its subject, is kept, found and joined by the keys of its compartment alone: the same person under the same
+reference has two row keys that nobody can tell to be one without both index keys.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Final
 
 from gateway.app.ports import Dice, SubjectRow, WrappedKey
 from gateway.contract.errors import OperatorError
 from gateway.contract.values import PartnerId, Ref, SubjectKey
-from gateway.core import vault
+from gateway.core import referral, vault
+from gateway.core.message import Message
+from gateway.core.vault import Compartment
+
+REFERRALS: Final = "r-"  # before the row key of a subject of the referrals' compartment
 
 
 class EpochMissingError(OperatorError):
-    """A row names a key-encryption-key epoch that is not loaded."""
+    """A row names a key-encryption-key epoch that is not loaded, or not of its compartment."""
 
 
 class Safe:
-    """Holds the key-encryption keys and the index key; only inner has one."""
+    """Holds the keys of both compartments; only inner has one."""
 
-    def __init__(self, keks: Mapping[str, bytes], epoch: str, index_key: bytes, dice: Dice) -> None:
-        """Wrap new keys under `epoch`; unwrap under any of `keks`."""
-        self._keks, self._epoch, self._index_key, self._dice = keks, epoch, index_key, dice
+    def __init__(self, registers: Compartment, referrals: Compartment, dice: Dice) -> None:
+        """Take the keys: what is new goes under the `epoch` of its compartment, what is old opens under any of its `keks`."""
+        self._registers, self._referrals, self._dice = registers, referrals, dice
 
-    def index(self, subject: tuple[PartnerId, str, str]) -> SubjectKey:
-        """Return the row key of a subject: an HMAC, so that the row says nothing about the person."""
-        return vault.subject_key_of(self._index_key, *subject)
+    def index(self, message: Message) -> SubjectKey:
+        """Return the row key of a message's subject: an HMAC, so that the row says nothing about the person."""
+        if message.family.name != referral.FAMILY:
+            return vault.subject_key_of(self._registers.index_key, *message.subject)
+        return SubjectKey(REFERRALS + vault.subject_key_of(self._referrals.index_key, *message.subject))
+
+    def conversation(self, subject: SubjectKey, txn: str) -> str:
+        """Return a message's `txn` as its row says it: among referrals an HMAC, as the same `txn` may stand with a register's message."""
+        return vault.conversation_key_of(self._referrals.index_key, txn) if is_referral(subject) else txn
 
     def record_key(self, partner: PartnerId, subject: SubjectKey) -> bytes:
         """Return the bus key of a (partner, subject)."""
-        return vault.record_key_of(self._index_key, partner, subject)
+        return vault.record_key_of(self._of(subject).index_key, partner, subject)
 
-    def new_subject_key(self) -> WrappedKey:
+    def new_subject_key(self, subject: SubjectKey) -> WrappedKey:
         """Make a key for a subject that may be new."""
-        return WrappedKey(self._epoch, vault.wrap(self._keks[self._epoch], self._dice.key()))
+        compartment = self._of(subject)
+        return WrappedKey(compartment.epoch, vault.wrap(compartment.keks[compartment.epoch], self._dice.key()))
 
     def subject_key(self, row: SubjectRow) -> bytes:
         """Unwrap a subject's key. Raises `EpochMissingError`."""
-        kek = self._keks.get(row.epoch)
+        kek = self._of(row.key).keks.get(row.epoch)
         if kek is None:
             raise EpochMissingError(row.epoch)
         return vault.unwrap(kek, row.wrapped)
@@ -56,6 +72,14 @@ class Safe:
     def open(self, key: bytes, sealed: bytes, *, of: Ref, what: str) -> bytes:
         """Decrypt one part of a message. Raises `InvariantError` if it is not what was put there."""
         return vault.open_sealed(key, sealed, aad=_place(of, what))
+
+    def _of(self, subject: SubjectKey) -> Compartment:
+        return self._referrals if is_referral(subject) else self._registers
+
+
+def is_referral(subject: SubjectKey) -> bool:
+    """Say whether a row key is that of a subject of referrals."""
+    return subject.startswith(REFERRALS)
 
 
 def _place(of: Ref, what: str) -> bytes:

@@ -15,7 +15,7 @@ PartnerId = NewType("PartnerId", str)  # [a-z0-9-]{2,32}: it goes into topic nam
 KeyId = NewType("KeyId", str)
 Jti = NewType("Jti", str)  # of a token: UUIDv7
 LegId = NewType("LegId", str)  # UUIDv7
-SubjectKey = NewType("SubjectKey", str)  # hex HMAC-SHA-256 over (channel's partner, subject.iss, subject.ref)
+SubjectKey = NewType("SubjectKey", str)  # HMAC over (channel's partner, subject.iss, subject.ref), see app/safe.py
 Country = NewType("Country", str)  # ISO 3166-1 alpha-2, or XK
 
 

@@ -1,11 +1,14 @@
 """Encryption at rest: payload under a message key, under a subject's key, under a key-encryption-key epoch (design 3.12).
 
-Destroying a key ends what lies under it. Keys and nonces are arguments: core owns no dice.
+Destroying a key ends what lies under it. What lies in one compartment neither opens nor is found by the keys of another. Keys and nonces
+are arguments: core owns no dice.
 """
 
 from __future__ import annotations
 
 import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
 
@@ -23,6 +26,15 @@ _LENGTH_BYTES: Final = 4
 
 class VaultError(InvariantError):
     """What lies in the database does not open with the key that should open it: wrong place, wrong key, or changed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compartment:
+    """The keys of rows that live together: an index key, and every key-encryption-key epoch there is; new keys go under `epoch`."""
+
+    index_key: bytes = field(repr=False)
+    keks: Mapping[str, bytes] = field(repr=False)
+    epoch: str
 
 
 def wrap(outer: bytes, key: bytes) -> bytes:
@@ -72,6 +84,11 @@ def subject_key_of(index_key: bytes, partner: PartnerId, iss: str, ref: str) -> 
 def record_key_of(index_key: bytes, partner: PartnerId, subject: SubjectKey) -> bytes:
     """Return the bus key of a (partner, subject): the outer zone cannot link a person over partners (design 3.11)."""
     return _index(index_key, "record", partner, subject)
+
+
+def conversation_key_of(index_key: bytes, txn: str) -> str:
+    """Return what a row may say in place of its `txn`: hex HMAC-SHA-256, which without the index key joins with no other `txn`."""
+    return _index(index_key, "conversation", txn).hex()
 
 
 def _index(index_key: bytes, label: str, *parts: str) -> bytes:

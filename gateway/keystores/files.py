@@ -2,7 +2,7 @@
 
 ```text
 public/<gateway id>.json   our public keys, a JWKS with dates      public/<gateway id>.jwt   the same, signed by the root key
-private/<kid>.pem          P-256 and Ed25519, PKCS 8               private/<kid>.jwk         key-encryption keys and the index key
+private/<kid>.pem          P-256 and Ed25519, PKCS 8               private/<kid>.jwk         key-encryption keys and index keys
 trust/<partner>.json       a partner's public keys, a JWKS with dates
 ```
 
@@ -12,10 +12,12 @@ The root's private key is in none of these: `gateway keys init` writes it elsewh
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from itertools import combinations
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +29,7 @@ from gateway.core import jose, jwks, vault
 from gateway.core.keyring import Keyring
 from gateway.core.keys import DecryptionKey, EncryptionKey, KeyEntry, PrivateKey, SigningKey, Use, VerifyKey
 from gateway.core.problems import RefusedInputError
+from gateway.core.vault import Compartment
 from gateway.keystores import secret_files
 from gateway.keystores.secret_files import KeyFileError
 
@@ -43,6 +46,12 @@ class SecretUse(StrEnum):
 
     KEK = "kek"  # a key-encryption-key epoch: its `kid` is the epoch
     INDEX = "index"  # makes row and record keys of subjects; never changes while there are rows
+    REFERRAL_KEK = "referral-kek"  # the same two for support referrals, which live apart (R-REF-03)
+    REFERRAL_INDEX = "referral-index"
+
+
+EPOCHS: Final = (SecretUse.KEK, SecretUse.REFERRAL_KEK)
+INDEXES: Final = (SecretUse.INDEX, SecretUse.REFERRAL_INDEX)
 
 
 class KeystoreError(OperatorError):
@@ -82,23 +91,22 @@ class PrivateKeys:
             raise KeystoreError([f"no {use} key is valid now"])
         return self.signing[max(valid, key=lambda e: (e.valid_from, e.kid)).kid]
 
-    @property
-    def keks(self) -> Mapping[str, bytes]:
-        """Every key-encryption-key epoch that still exists."""
-        return {secret.kid: secret.key for secret in self.secrets if secret.use is SecretUse.KEK}
+    def registers(self, now: datetime) -> Compartment:
+        """Return the keys of what registers' messages are kept under. Raises `KeystoreError` if no epoch is valid."""
+        return self._compartment(SecretUse.KEK, SecretUse.INDEX, now)
 
-    def epoch(self, now: datetime) -> str:
-        """Return the epoch that new keys are put under. Raises `KeystoreError` if none is valid."""
-        valid = [s for s in self.secrets if s.use is SecretUse.KEK and s.valid_from <= now < s.valid_to]
+    def referrals(self, now: datetime) -> Compartment:
+        """Return the keys of what support referrals are kept under. Raises `KeystoreError` if no epoch is valid."""
+        return self._compartment(SecretUse.REFERRAL_KEK, SecretUse.REFERRAL_INDEX, now)
+
+    def _compartment(self, kek: SecretUse, index: SecretUse, now: datetime) -> Compartment:
+        keks = [secret for secret in self.secrets if secret.use is kek]
+        valid = [s for s in keks if s.valid_from <= now < s.valid_to]
         if not valid:
-            raise KeystoreError(["no kek is valid now"])
-        return max(valid, key=lambda s: (s.valid_from, s.kid)).kid
-
-    @property
-    def index_key(self) -> bytes:
-        """The one index key."""
-        (key,) = (secret.key for secret in self.secrets if secret.use is SecretUse.INDEX)
-        return key
+            raise KeystoreError([f"no {kek} is valid now"])
+        (index_key,) = (secret.key for secret in self.secrets if secret.use is index)
+        newest = max(valid, key=lambda s: (s.valid_from, s.kid))
+        return Compartment(index_key=index_key, keks={s.kid: s.key for s in keks}, epoch=newest.kid)
 
 
 class FileKeystore:
@@ -191,17 +199,15 @@ class _Private:
         reader(secret_files.read(path), KeyId(path.stem))
 
     def missing(self) -> list[str]:
-        """Name the uses that nothing was found for."""
+        """Name the uses that nothing was found for, and secrets that are not two: a compartment under a common key is none."""
         has = {key.use for key in self.signing.values()}
         faults = [f"no {use} key" for use in _SIGNS if use not in has]
         if not self.decryption:
             faults.append(f"no {Use.ENCRYPT} key")
-        counts = [sum(secret.use is use for secret in self.secrets) for use in (SecretUse.KEK, SecretUse.INDEX)]
-        if not counts[0]:
-            faults.append(f"no {SecretUse.KEK} key")
-        if counts[1] != 1:
-            faults.append(f"{counts[1]} {SecretUse.INDEX} keys: there must be exactly one")
-        return faults
+        counts = Counter(secret.use for secret in self.secrets)
+        faults += [f"no {use} key" for use in EPOCHS if not counts[use]]
+        faults += [f"{counts[use]} {use} keys: there must be exactly one" for use in INDEXES if counts[use] != 1]
+        return faults + [f"{a.kid} and {b.kid} are one key" for a, b in combinations(self.secrets, 2) if a.key == b.key]
 
     def _pair(self, raw: bytes, kid: KeyId) -> None:
         key = secret_files.read_private(raw, self._passphrase)

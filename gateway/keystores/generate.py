@@ -18,10 +18,10 @@ from gateway.core import jose, jwks, keyset, strict_json, tokens, vault
 from gateway.core.keys import Alg, EncryptionKey, KeyEntry, PrivateKey, SigningKey, Use, VerifyKey
 from gateway.core.strict_json import JsonObject
 from gateway.keystores import secret_files
-from gateway.keystores.files import DEV_PREFIX, KeystoreError, SecretUse
+from gateway.keystores.files import DEV_PREFIX, INDEXES, KeystoreError, SecretUse
 
 PAIR_DAYS: Final = 400
-LONG_DAYS: Final = 3_650  # the root key is pinned by partners, the index key names rows: neither is changed lightly
+LONG_DAYS: Final = 3_650  # the root key is pinned by partners, index keys name rows: neither is changed lightly
 OUR_USES: Final = (Use.DOCUMENT, Use.RECEIPT, Use.CHECKPOINT, Use.ENCRYPT)
 _PUBLIC_MODE: Final = 0o644
 
@@ -82,7 +82,7 @@ def new_pair(plan: Plan, use: Use) -> Pair:
 
 def new_secret(plan: Plan, use: SecretUse) -> JsonObject:
     """Draw a symmetric key, as the JSON Web Key that goes into its file."""
-    valid_from, valid_to = plan.period(LONG_DAYS if use is SecretUse.INDEX else PAIR_DAYS)
+    valid_from, valid_to = plan.period(LONG_DAYS if use in INDEXES else PAIR_DAYS)
     key = jose.b64encode(secrets.token_bytes(vault.KEY_BYTES)).decode()
     kid = plan.kid(use, secrets.token_hex(4))
     dates = {"valid_from": jwks.write_instant(valid_from), "valid_to": jwks.write_instant(valid_to)}

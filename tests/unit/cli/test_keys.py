@@ -9,7 +9,7 @@ from gateway.cli.keys import app
 from gateway.contract.values import PartnerId
 from gateway.core import keyset
 from gateway.core.keys import Use
-from gateway.keystores.files import FileKeystore
+from gateway.keystores.files import FileKeystore, SecretUse
 
 GW = PartnerId("gw-test")
 
@@ -27,7 +27,7 @@ def keys(tmp_path: Path) -> Path:
 
 
 def test_init_makes_keys_that_load(keys):
-    assert FileKeystore(keys, GW).private().index_key
+    assert len(FileKeystore(keys, GW).private().secrets) == len(SecretUse)
     assert [path.suffix for path in (keys.parent / "usb").iterdir()] == [".pem"]
 
 
@@ -78,7 +78,7 @@ def test_init_with_a_passphrase_encrypts(tmp_path):
     file.chmod(0o600)
     options = ("--gateway", GW, "--dir", tmp_path / "keys", "--root-out", tmp_path / "usb", "--passphrase-file", file)
     assert cli("init", *options).exit_code == 0
-    assert FileKeystore(tmp_path / "keys", GW, passphrase=b"correct horse battery").private().index_key
+    assert FileKeystore(tmp_path / "keys", GW, passphrase=b"correct horse battery").private().secrets
 
 
 def test_list_shows_every_public_key_and_its_state(keys):

@@ -14,7 +14,7 @@ from gateway.core import jwks, keyset, strict_json, tokens, vault
 from gateway.core.keys import SigningKey, Use, VerifyKey
 from gateway.core.problems import UntrustedError
 from gateway.keystores import generate, secret_files
-from gateway.keystores.files import FileKeystore, KeystoreError, SecretUse
+from gateway.keystores.files import FileKeystore, KeystoreError, PrivateKeys, SecretUse
 
 GW = PartnerId("gw-test")
 NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
@@ -66,9 +66,9 @@ def test_new_keys_load_and_each_has_its_use(tmp_path, passphrase):
         assert private.signing_key(use, NOW).use is use
     (kid,) = private.decryption_keys
     assert store.own().encryption_key(GW, NOW).kid == kid
-    assert (
-        vault.unwrap(private.keks[private.epoch(NOW)], vault.wrap(private.keks[private.epoch(NOW)], private.index_key)) == private.index_key
-    )
+    for compartment in (private.registers(NOW), private.referrals(NOW)):
+        kek = compartment.keks[compartment.epoch]
+        assert vault.unwrap(kek, vault.wrap(kek, compartment.index_key)) == compartment.index_key
     assert all(path.stat().st_mode & 0o077 == 0 for path in (created.root, *(tmp_path / "keys" / "private").iterdir()))
 
 
@@ -127,7 +127,7 @@ def test_a_link_or_a_pipe_is_not_read(keys):
 
 def test_development_keys_are_refused_outside_dev(tmp_path):
     generate.create(tmp_path / "keys", tmp_path / "root", replace(PLAN, dev=True))
-    assert FileKeystore(tmp_path / "keys", GW, dev=True).private().epoch(NOW).startswith("dev-kek-")
+    assert FileKeystore(tmp_path / "keys", GW, dev=True).private().registers(NOW).epoch.startswith("dev-kek-")
     assert "is for development only" in faults(tmp_path / "keys")
 
 
@@ -178,16 +178,38 @@ def test_a_secret_with_one_change_is_refused_and_not_shown(keys, change, fault):
     assert jwk["k"] not in found
 
 
-@pytest.mark.parametrize("use", ["document", "receipt", "checkpoint", "encrypt", "kek", "index"])
+@pytest.mark.parametrize("use", ["document", "receipt", "checkpoint", "encrypt", "kek", "index", "referral-kek", "referral-index"])
 def test_each_use_must_have_a_key(keys, use):
     one(keys / "private", f"{use}-*").unlink()
     assert f"{use} key" in faults(keys)
 
 
-def test_two_index_keys_are_refused(keys):
-    second = generate.new_secret(PLAN, SecretUse.INDEX)
+@pytest.mark.parametrize("use", [SecretUse.INDEX, SecretUse.REFERRAL_INDEX])
+def test_two_index_keys_are_refused(keys, use):
+    second = generate.new_secret(PLAN, use)
     secret_files.write(keys / "private" / f"{second['kid']}.jwk", secret_files.write_secret(second, None))
-    assert "2 index keys" in faults(keys)
+    assert f"2 {use} keys" in faults(keys)
+
+
+@pytest.mark.parametrize(("of", "copied"), [("index", "referral-index"), ("kek", "referral-kek"), ("kek", "index")])
+def test_one_key_for_two_uses_is_refused(keys, of, copied):
+    """Referrals under the registers' key would live apart in name only."""
+    source, path = one(keys / "private", f"{of}-*.jwk"), one(keys / "private", f"{copied}-*.jwk")
+    jwk = json.loads(path.read_bytes())
+    path.write_bytes(strict_json.canonical({**jwk, "k": json.loads(source.read_bytes())["k"]}))
+    found = faults(keys)
+    assert "are one key" in found
+    assert jwk["kid"] in found
+
+
+def test_referrals_have_keys_of_their_own(keys):
+    private = FileKeystore(keys, GW).private()
+    registers, referrals = private.registers(NOW), private.referrals(NOW)
+    assert registers.index_key != referrals.index_key
+    assert not set(registers.keks) & set(referrals.keks)
+    assert not set(registers.keks.values()) & set(referrals.keks.values())
+    assert (registers.epoch, referrals.epoch) == (*registers.keks, *referrals.keks)
+    assert all(key.hex() not in repr((registers, referrals)) for key in (registers.index_key, *referrals.keks.values()))
 
 
 def test_a_private_key_that_is_not_the_public_one_is_refused(keys):
@@ -210,14 +232,20 @@ def test_every_fault_is_reported_at_once(keys):
 def test_an_ended_key_signs_nothing_new(keys):
     private = FileKeystore(keys, GW).private()
     late = NOW + timedelta(days=generate.PAIR_DAYS)
-    for ask in (lambda: private.signing_key(Use.DOCUMENT, late), lambda: private.epoch(late), lambda: private.signing_key(Use.ROOT, NOW)):
+    for ask in (
+        lambda: private.signing_key(Use.DOCUMENT, late), lambda: private.signing_key(Use.ROOT, NOW),
+        lambda: private.registers(late), lambda: private.referrals(late),
+    ):  # fmt: skip
         with pytest.raises(KeystoreError):
             ask()
 
 
-def test_the_newest_key_and_epoch_are_used(keys):
+@pytest.mark.parametrize(
+    ("use", "of"), [(SecretUse.KEK, PrivateKeys.registers), (SecretUse.REFERRAL_KEK, PrivateKeys.referrals)], ids=["registers", "referrals"]
+)
+def test_the_newest_key_and_epoch_are_used(keys, use, of):
     later = replace(PLAN, now=NOW + timedelta(days=30))
-    pair, kek = generate.new_pair(later, Use.RECEIPT), generate.new_secret(later, SecretUse.KEK)
+    pair, kek = generate.new_pair(later, Use.RECEIPT), generate.new_secret(later, use)
     public = keys / "public" / f"{GW}.json"
     public.write_bytes(strict_json.canonical(jwks.write_jwks([*FileKeystore(keys, GW).own().entries, pair.entry])))
     secret_files.write(keys / "private" / f"{pair.entry.kid}.pem", secret_files.write_private(pair.private, None))
@@ -225,8 +253,8 @@ def test_the_newest_key_and_epoch_are_used(keys):
     private = FileKeystore(keys, GW).private()
     assert private.signing_key(Use.RECEIPT, later.now).kid == pair.entry.kid
     assert private.signing_key(Use.RECEIPT, NOW).kid != pair.entry.kid
-    assert private.epoch(later.now) == kek["kid"] != private.epoch(NOW)
-    assert len(private.keks) == 2
+    assert of(private, later.now).epoch == kek["kid"] != of(private, NOW).epoch
+    assert len(of(private, NOW).keks) == 2
 
 
 def test_trusted_keys_are_found_by_partner(keys):
