@@ -176,7 +176,7 @@ def test_the_kind_of_provider_is_a_code_or_the_answer_a_hold():
         pytest.param({}, "allow", ("travel-to-authorities",), id="police-get-a-travel-notice"),
         pytest.param(BORDER, "allow", ("travel-to-authorities",), id="border-gets-it"),
         pytest.param({"purpose": "SUPPORT"}, "deny", DEFAULT_DENY, id="not-for-support"),
-        pytest.param({"family": "risk-update"}, "deny", DEFAULT_DENY, id="family-without-a-policy"),
+        pytest.param({"family": "supervision-transfer"}, "deny", DEFAULT_DENY, id="family-for-others"),
         pytest.param({"same_environment": False}, "deny", ("R-GEN-16",), id="another-environment"),
         pytest.param(NGO, "deny", ("travel-not-to-support",), id="provider-gets-no-travel-notice"),
         pytest.param({**NGO, "is_minor": "UNKNOWN"}, "deny", ("R-GEN-09", "travel-not-to-support"), id="minor-to-provider"),

@@ -1,0 +1,129 @@
+"""docs/policies.md, row by row, compared with the shipped policies: a changed policy is a changed line there, or a failing test here."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import pytest
+
+from gateway.contract.values import Lane, Role
+from gateway.core.groups import ALWAYS
+from gateway.core.policy import Effect, PolicyContext
+from tests.unit.core.policy_samples import ROOT, ctx, shipped_set
+from tests.unit.core.test_policy_lists import enumerated
+
+PAGE: Final = (ROOT / "docs" / "policies.md").read_text(encoding="utf-8")
+POLICIES: Final = shipped_set()
+KINDS, PURPOSES, FAMILIES = (sorted(enumerated(name)) for name in ("Kind", "Purpose", "Family"))
+THE_FOUR: Final = "PREVENT_CHILD_SEX_CRIME, MANAGE_OFFENDER, INVESTIGATE, SAFEGUARD"
+TRANSIT, STAY, PROTECT = (Role.TRANSIT,), (Role.DESTINATION, Role.TRANSIT), (Role.SAFEGUARDING,)
+ROLES: Final = {"any": (TRANSIT, STAY, PROTECT), "TRANSIT alone": (TRANSIT,), "otherwise": (STAY, PROTECT), "SAFEGUARDING": (PROTECT,)}
+READ_UNLESS: Final = {  # what leaves unread: by status of the subject, and lane
+    "no": {("CONVICTED", Lane.ROUTINE), ("SUSPECTED", Lane.ROUTINE), ("SUSPECTED", Lane.IMMEDIATE)},
+    "unless dealt with": {("CONVICTED", Lane.ROUTINE)},
+    "unless IMMEDIATE or dealt with": {("CONVICTED", Lane.ROUTINE), ("SUSPECTED", Lane.IMMEDIATE)},
+}
+DEALT_WITH: Final = {"CONVICTED", "CAUTIONED", "UNDER_ORDER"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the page."""
+
+    family: str
+    kinds: frozenset[str]
+    purposes: frozenset[str]
+    roles: tuple[tuple[Role, ...], ...]
+    read_first: str
+    groups: frozenset[str]
+
+    def __str__(self) -> str:
+        return f"{self.family}-{'-'.join(sorted(self.kinds)[:3])}-{'-'.join(sorted(self.purposes)[:2])}"
+
+    def asked(self) -> Iterator[PolicyContext]:
+        for kind, purpose, roles in itertools.product(sorted(self.kinds), sorted(self.purposes), self.roles):
+            yield question(self.family, kind, purpose, roles)
+
+
+def question(family: str, kind: str, purpose: str, roles: tuple[Role, ...], **more: object) -> PolicyContext:
+    sector = "NGO" if kind == "SUPPORT_NGO" else "STATUTORY"
+    return ctx(family=family, kind=kind, sector=sector, purpose=purpose, roles=roles, **more)
+
+
+def rows() -> Iterator[Row]:
+    for section in PAGE.split("\n## ")[1:]:
+        family = section.split("\n")[0]
+        for line in re.findall(r"^\| (.*) \|$", section, re.MULTILINE)[2:]:
+            kinds, purposes, roles, read_first, groups = (cell.strip() for cell in line.split("|"))
+            yield Row(
+                family,
+                codes(kinds, "every kind", KINDS),
+                codes(purposes.replace("the four", THE_FOUR), "every purpose", PURPOSES),
+                ROLES[roles],
+                read_first,
+                codes(groups, "", []),
+            )
+
+
+def codes(cell: str, every: str, known: list[str]) -> frozenset[str]:
+    return frozenset(known) if cell == every else frozenset(cell.split(", "))
+
+
+ROWS: Final = tuple(rows())
+
+
+def test_the_page_has_a_section_for_each_family_and_names_what_there_is():
+    assert {row.family for row in ROWS} == set(FAMILIES)
+    assert set().union(*(row.kinds for row in ROWS)) == set(KINDS)
+    assert set().union(*(row.purposes for row in ROWS)) == set(PURPOSES)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_a_row_is_what_the_policies_say(row):
+    for asked in row.asked():
+        answer = POLICIES.decide_partner(asked)
+        assert (answer.send.effect, answer.allowed - ALWAYS) == (Effect.ALLOW, row.groups), (asked.kind, asked.purpose, asked.roles)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_a_row_says_whether_a_person_reads_it_first(row):
+    kind, purpose, roles = min(row.kinds), min(row.purposes), row.roles[0]
+    unread = {
+        (status, lane)
+        for status, lane in READ_UNLESS["no"]
+        if POLICIES.decide_partner(question(row.family, kind, purpose, roles, status=status, lane=lane)).unreviewed.effect is Effect.ALLOW
+    }
+    assert unread == READ_UNLESS[row.read_first]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_has_no_row_is_not_sent(family):
+    said: dict[tuple[str, str], set[tuple[Role, ...]]] = {}
+    for row in ROWS:
+        for pair in itertools.product(row.kinds, row.purposes) if row.family == family else ():
+            said.setdefault(pair, set()).update(row.roles)
+    for kind, purpose in itertools.product(KINDS, PURPOSES):
+        unsaid = [roles for roles in ROLES["any"] if roles not in said[kind, purpose]] if (kind, purpose) in said else [STAY + PROTECT]
+        for roles in unsaid:
+            answer = POLICIES.decide_partner(question(family, kind, purpose, roles))
+            assert answer.send.effect is Effect.DENY, (kind, purpose, roles)
+
+
+@pytest.mark.parametrize("status", sorted(enumerated("Status")))
+def test_dealt_with_is_what_the_page_says_it_is(status):
+    answer = POLICIES.decide_partner(question("order-summary", "POLICE", "MANAGE_OFFENDER", STAY, status=status))
+    assert (answer.unreviewed.effect is Effect.ALLOW) is (status in DEALT_WITH)
+
+
+@pytest.mark.parametrize("code", ["H1", "H2"])
+def test_a_state_that_cannot_keep_a_condition_gets_nothing_under_it(code):
+    asked = question("travel-notification", "POLICE", "MANAGE_OFFENDER", STAY, country="CA")
+    assert POLICIES.decide_partner(asked).send.effect is Effect.ALLOW
+    bound = question("travel-notification", "POLICE", "MANAGE_OFFENDER", STAY, country="CA", handling=("H0", code))
+    assert POLICIES.decide_partner(bound).send.because == ("states-that-cannot-keep-h1-h2",)
+    again = question("correction", "POLICE", "MANAGE_OFFENDER", STAY, country="CA", handling=(code,))
+    assert POLICIES.decide_partner(again).send.effect is Effect.ALLOW
