@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from gateway.app.ports import LegRow, MessageRow, RefusalRow
+from gateway.contract.values import Ref
 from gateway.core import tokens
 from gateway.core.delivery import State
 from gateway.core.evidence import entries
@@ -18,6 +19,16 @@ def accepted_entry(row: MessageRow, digest: str | None, legs: Sequence[LegRow], 
     return entries.Accepted(
         at=entries.moment(at), iss=row.ref.iss, jti=row.ref.jti, digest=digest, family=row.family, family_version=row.version,
         decided_by=dict(row.decision), legs=tuple(map(_leg, legs)), refusals=tuple(map(_refusal, refusals)),
+    ).encode()  # fmt: skip
+
+
+def extended_entry(
+    message: Ref, reason: str, legs: Sequence[LegRow], refusals: Sequence[RefusalRow], *, decided_by: Mapping[str, str], at: datetime
+) -> bytes:
+    """Return the entry of a message that is sent, or refused, to more partners than when it was accepted."""
+    return entries.Extended(
+        at=entries.moment(at), iss=message.iss, jti=message.jti, reason=reason, decided_by=dict(decided_by),
+        legs=tuple(map(_leg, legs)), refusals=tuple(map(_refusal, refusals)),
     ).encode()  # fmt: skip
 
 

@@ -22,6 +22,7 @@ _UUID: Final = "[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a
 Moment = Annotated[str, Pattern(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z\Z")]
 Uuid = Annotated[str, Pattern(pattern=rf"^{_UUID}\Z")]
 Digest = Annotated[str, Pattern(pattern=r"^[0-9a-f]{64}\Z")]  # hex SHA-256, or HMAC-SHA-256
+RowKey = Annotated[str, Pattern(pattern=r"^(r-)?[0-9a-f]{64}\Z")]  # of a subject: an HMAC, marked where it is one of referrals
 Partner = Annotated[str, Pattern(pattern=r"^[a-z0-9-]{2,32}\Z")]
 Country = Annotated[str, Pattern(pattern=r"^[A-Z]{2}\Z")]
 Code = Annotated[str, Pattern(pattern=r"^([A-Z][A-Z0-9_]{1,39}|[a-z][a-z0-9-]{1,39})\Z")]  # domain.md d.10, or a problem code
@@ -111,6 +112,17 @@ class Accepted(_Entry, frozen=True, kw_only=True, tag="accepted"):
     refusals: tuple[Refusal, ...] = ()
 
 
+class Extended(_Entry, frozen=True, kw_only=True, tag="extended"):
+    """A message accepted before was sent to more partners, or was refused to more: `reason` says on what occasion."""
+
+    iss: Partner
+    jti: Uuid
+    reason: Code
+    decided_by: dict[Name, Name] = {}
+    legs: tuple[Leg, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+
+
 class Rejected(_Entry, frozen=True, kw_only=True, tag="rejected"):
     """A message with a good signature was wrong for everybody. `jti` is the sender's own word: None unless it is a UUID."""
 
@@ -178,7 +190,7 @@ class ErasedMessage(_Part, frozen=True, kw_only=True, tag_field="what", tag="mes
 class ErasedSubject(_Part, frozen=True, kw_only=True, tag_field="what", tag="subject"):
     """The key of one subject, by its row key (an HMAC)."""
 
-    subject: Digest
+    subject: RowKey
 
 
 class ErasedEpoch(_Part, frozen=True, kw_only=True, tag_field="what", tag="epoch"):
@@ -194,7 +206,7 @@ class Erased(_Entry, frozen=True, kw_only=True, tag="erased"):
     reason: Code
 
 
-Entry = LogOpened | Accepted | Rejected | LegMoved | Held | Receipted | Config | Waiver | Erased
+Entry = LogOpened | Accepted | Extended | Rejected | LegMoved | Held | Receipted | Config | Waiver | Erased
 _ENCODER: Final = msgspec.json.Encoder(order="sorted")
 _DECODER: Final[msgspec.json.Decoder[Entry]] = msgspec.json.Decoder(Entry)
 

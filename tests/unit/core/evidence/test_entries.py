@@ -22,6 +22,15 @@ EVERY_KIND = [
         at=AT, origin="gateway.example/log/2", previous=entries.PreviousLog(origin="gateway.example/log/1", size=9, root="a" * 64)
     ),
     accepted(1),
+    entries.Extended(
+        at=AT,
+        iss="ie-register",
+        jti=uuid(1),
+        reason="SAFEGUARDING_UNANSWERED",
+        decided_by={"policies": "p1"},
+        legs=(entries.Leg(**LEG, state="planned", because=("neighbours",)),),
+        refusals=(entries.Refusal(partner="fr-police", reason="POLICY"),),
+    ),
     entries.Rejected(at=AT, iss="ie-register", digest="a" * 64, codes=("schema-invalid",), rules=("R-TRV-11",)),
     entries.LegMoved(at=AT, **LEG, state="delivered", attempt=2, digest="c" * 64),
     entries.Held(at=AT, **LEG, reason="POLICY_ERROR"),
@@ -30,6 +39,7 @@ EVERY_KIND = [
     entries.Waiver(at=AT, check="in-sync-replicas", environment="TEST"),
     entries.Erased(at=AT, key=entries.ErasedMessage(iss="ie-register", jti=uuid(1)), reason="RETENTION"),
     entries.Erased(at=AT, key=entries.ErasedSubject(subject="a" * 64), reason="ERASURE"),
+    entries.Erased(at=AT, key=entries.ErasedSubject(subject="r-" + "a" * 64), reason="ERASURE"),
     entries.Erased(at=AT, key=entries.ErasedEpoch(epoch="kek-2026-01"), reason="ROTATION"),
 ]
 
@@ -101,7 +111,7 @@ def test_every_code_and_state_of_ours_may_stand_in_an_entry():
         entries.LegMoved(at=AT, **LEG, state=state.value).encode()
 
 
-RAW = EVERY_KIND[3].encode()
+RAW = next(entry for entry in EVERY_KIND if isinstance(entry, entries.LegMoved)).encode()
 
 
 @pytest.mark.parametrize(
