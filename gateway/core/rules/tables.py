@@ -18,8 +18,9 @@ PARENTS: Final = {"GB-ENG": "GB-EAW", "GB-WLS": "GB-EAW"}  # England and Wales m
 class Unit(StrEnum):
     """What a number counts."""
 
-    DAYS = "days"
+    MINUTES = "minutes"
     HOURS = "hours"
+    DAYS = "days"
     WORKING_DAYS = "working days"  # Monday to Friday; the holidays of the country that must act are not known here (R-TIM-04)
     MONTHS = "months"
     YEARS = "years"
