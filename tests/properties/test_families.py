@@ -23,6 +23,7 @@ from gateway.core.keys import EncryptionKey, Use
 from gateway.core.minimise import minimise
 from gateway.testing.clock import START, FakeClock
 from gateway.testing.families import sample
+from gateway.testing.messages import Sample
 from tests.house import BASE, GATEWAY, GATEWAY_USES, PARTNER_USES, REFERENCE, SCHEMAS, SHIPPED, TABLES, Keys
 from tests.unit.core.schema_samples import FAMILIES, leaves
 
@@ -39,8 +40,7 @@ CONTEXT: Final = Context(
 )  # fmt: skip
 
 
-def admitted(family: Family, seed: int) -> Accepted:
-    made = sample(family, Random(seed), START)
+def admitted(made: Sample) -> Accepted:
     key = OWN.pairs[Use.ENCRYPT].entry
     assert isinstance(key, EncryptionKey)
     jws = tokens.sign(made.claims(iss=REGISTER, aud=GATEWAY, uri_base=BASE), SENDER.signing(Use.SUBMIT), typ=tokens.EVENT)
@@ -84,7 +84,7 @@ def counted(event: Any) -> Counter[Leaf]:
 @given(seed=st.integers(0, 2**32), allowed=st.frozensets(st.sampled_from(GOVERNED)))
 @settings(max_examples=30, deadline=None)
 def test_what_is_sent_is_admitted_and_arrives_less_what_is_removed(family: Family, seed: int, allowed: frozenset[str]) -> None:
-    message = admitted(family, seed).message
+    message = admitted(sample(family, Random(seed), START)).message
     view = minimise(message, allowed, SHIPPED[POLICE], SCHEMAS)
     document = NATIVE.render(view).event
     removed = {one.group for one in view.removed}

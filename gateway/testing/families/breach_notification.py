@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any, Final
 
 from gateway.contract.values import Family
+from gateway.testing.families.subject import Subject
 from gateway.testing.messages import Sample, data_quality, handling_of, made, person_of, routing_of
 
 FAMILY: Final = Family("breach-notification", "1.0")
@@ -20,6 +22,7 @@ OTHER_KINDS: Final = {
     "ORDER_BREACH": 15,
     "ABSCONDED": 5,
 }  # fmt: skip -- shares, ours
+OF_NOTIFICATION: Final = frozenset({"NOTIFICATION_LATE", "REGISTRATION_FAILURE", "FALSE_INFORMATION", "TRAVEL_WITHOUT_NOTICE"})
 ENDS: Final = {"ALLEGED": "WARNED", "CAUTIONED": "CAUTIONED", "CHARGED": "CHARGED", "CONVICTED": "CHARGED"}
 
 
@@ -44,9 +47,32 @@ def generate(dice: Random, now: datetime) -> Sample:
         body["warrant"] = {"issued_on": _day(now, -1), "country": "GB", "scope": "All of the United Kingdom (fictional)"}
     if dice.random() < 0.2:  # so that both are seen
         body["narratives"] = [{"kind": "BACKGROUND", "text": "Fictional background.", "language": "en"}]
-    handling = {**handling_of(now, "TEST"), "purpose": "MANAGE_OFFENDER"}
     subject = {"ref": f"s-{dice.randrange(10**6):06d}", "status": "CONVICTED", "is_minor": "NO"}
-    event = {"handling": handling, "routing": routing_of("PRIORITY" if gone else "ROUTINE"), "subject": subject, "body": body}
+    return _sent(body, subject, dice, now, priority="PRIORITY" if gone else "ROUTINE")
+
+
+def of(who: Subject, dice: Random, now: datetime, *, new_offence: bool) -> Sample:
+    """Return a breach as seed 001 counts them: of notification, ended by caution or conviction; or the charge of a new offence."""
+    kinds = {kind: share for kind, share in OTHER_KINDS.items() if kind in OF_NOTIFICATION}
+    status = "CHARGED" if new_offence else dice.choice(["CAUTIONED", "CONVICTED"])
+    body = {
+        "person": who.person,
+        "breach": {
+            "kind": "NEW_OFFENCE" if new_offence else dice.choices(list(kinds), list(kinds.values()))[0],
+            "breached_ref": f"TEST-DUTY-{dice.randrange(10**4):04d}",
+        },
+        "occurred_on": _day(now, -dice.randrange(5, 60)),
+        "discovered_on": _day(now, -dice.randrange(5)),
+        "allegation_status": status,
+        "new_offence": new_offence,
+        "action_taken": ENDS[status],
+    }
+    return _sent(body, who.said, dice, now, priority="PRIORITY" if new_offence else "ROUTINE")
+
+
+def _sent(body: Mapping[str, Any], subject: Mapping[str, str], dice: Random, now: datetime, *, priority: str) -> Sample:
+    handling = {**handling_of(now, "TEST"), "purpose": "MANAGE_OFFENDER"}
+    event = {"handling": handling, "routing": routing_of(priority), "subject": subject, "body": body}
     handling["data_quality"] = data_quality(event, GROUPS)
     return made(FAMILY, event, dice, now, toe=now)
 

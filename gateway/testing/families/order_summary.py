@@ -8,6 +8,7 @@ from random import Random
 from typing import Any, Final
 
 from gateway.contract.values import Family
+from gateway.testing.families.subject import Subject
 from gateway.testing.messages import Sample, data_quality, handling_of, made, person_of, routing_of
 
 FAMILY: Final = Family("order-summary", "1.0")
@@ -34,11 +35,28 @@ def generate(dice: Random, now: datetime) -> Sample:
     """Return an order summary: some forbid travel, and some forbid all of it."""
     kind, jurisdiction, years = dice.choice(KINDS)
     made_on = now.date() - timedelta(days=dice.randrange(10, 300))
-    end = _end(made_on, years)
+    order = _order(dice, kind=kind, jurisdiction=jurisdiction, made_on=made_on, end=_end(made_on, years))
+    body = _body(dice, person_of(dice), order, made_on)
+    status = "UNDER_ORDER" if kind == "SRO" else "CONVICTED"
+    return _sent(body, {"ref": f"s-{dice.randrange(10**6):06d}", "status": status, "is_minor": "NO"}, dice, now)
+
+
+def of(who: Subject, dice: Random, now: datetime) -> Sample:
+    """Return a sexual harm prevention order made in the last year: with the sentence or caution where that is as new, else later."""
+    kind, jurisdiction, years = KINDS[0]
+    made_on = max(who.relevant, now.date() - timedelta(days=dice.randrange(10, 360)))
+    order = _order(dice, kind=kind, jurisdiction=jurisdiction, made_on=made_on, end=_end(made_on, years))
+    if made_on == who.relevant:
+        order["ancillary_to"] = {"kind": "CAUTION" if who.cautioned else "SENTENCE", "reference": f"TEST-{who.ref}"}
+    return _sent(_body(dice, who.person, order, made_on), who.said, dice, now)
+
+
+def _body(dice: Random, person: Mapping[str, Any], order: Mapping[str, Any], made_on: date) -> dict[str, Any]:
+    kind = str(order["kind"])
     bans_travel = kind == "SHPO" and dice.random() < 0.5
     body: dict[str, Any] = {
-        "person": person_of(dice),
-        "order": _order(dice, kind=kind, jurisdiction=jurisdiction, made_on=made_on, end=end),
+        "person": person,
+        "order": order,
         "conditions": _conditions(dice, kind, made_on, bans_travel=bans_travel),
     }
     if bans_travel:
@@ -46,9 +64,11 @@ def generate(dice: Random, now: datetime) -> Sample:
         if body["travel_prohibition"]["scope"] == "ALL":
             due = (made_on + timedelta(days=7)).isoformat()
             body["passport_surrender"] = {"required": True, "due": due, "station": "Example Road Police Station"}
+    return body
+
+
+def _sent(body: Mapping[str, Any], subject: Mapping[str, str], dice: Random, now: datetime) -> Sample:
     handling = {**handling_of(now, "TEST"), "purpose": "MANAGE_OFFENDER"}
-    status = "UNDER_ORDER" if kind == "SRO" else "CONVICTED"
-    subject = {"ref": f"s-{dice.randrange(10**6):06d}", "status": status, "is_minor": "NO"}
     event = {"handling": handling, "routing": routing_of("ROUTINE"), "subject": subject, "body": body}
     handling["data_quality"] = data_quality(event, GROUPS)
     return made(FAMILY, event, dice, now, toe=now)

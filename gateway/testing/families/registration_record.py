@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from random import Random
 from typing import Any, Final
 
 from gateway.contract.values import Family
+from gateway.testing.families.subject import Subject
 from gateway.testing.messages import OFFENCES, Sample, data_quality, handling_of, made, person_of, routing_of
 
 FAMILY: Final = Family("registration-record", "1.0")
@@ -15,9 +16,9 @@ GROUPS: Final = {
     "register": "registration", "residences": "contact", "employers": "occupation", "vehicles": "vehicles",
     "lives_with_child": "household", "offences": "offences",
 }  # fmt: skip
-DISPOSALS: Final[Sequence[tuple[str, int | None, int]]] = (  # years, None without end; share, ours
-    ("PRISON_6M_TO_30M", 10, 40), ("PRISON_UP_TO_6M", 7, 20), ("OTHER", 5, 20), ("CAUTION", 2, 10), ("PRISON_30M_OR_MORE", None, 10),
-)  # fmt: skip
+DISPOSALS: Final[Mapping[str, tuple[int | None, int]]] = {  # years, None without end; share, ours
+    "PRISON_6M_TO_30M": (10, 40), "PRISON_UP_TO_6M": (7, 20), "OTHER": (5, 20), "CAUTION": (2, 10), "PRISON_30M_OR_MORE": (None, 10),
+}  # fmt: skip
 REVIEW_YEARS: Final = 15
 TIERS: Final[Mapping[int, tuple[int | None, str, int]]] = {1: (15, "ANNUAL", 365), 2: (25, "HALF_YEARLY", 180), 3: (None, "QUARTERLY", 90)}
 HOME: Final = {"lines": ["1 Example Street"], "city": "Exampleville", "postcode": "00000", "country": "GB"}
@@ -27,18 +28,31 @@ STATUSES: Final = {"ACTIVE": 95, "ABSCONDED": 3, "TRANSFERRED": 2}  # shares, ou
 def generate(dice: Random, now: datetime) -> Sample:
     """Return a record: mostly of the United Kingdom, some without a main residence, some after a caution alone."""
     relevant = now.date() - timedelta(days=dice.randrange(30, 700))
-    body = _american(dice, now, relevant) if dice.random() < 0.25 else _british(dice, now, relevant)
-    cautioned = body.get("disposal") == "CAUTION"
+    body = _american(dice, now, relevant) if dice.random() < 0.25 else _british(dice, now, relevant, disposal_of(dice))
+    status = "CAUTIONED" if body.get("disposal") == "CAUTION" else "CONVICTED"
+    return _sent(body, {"ref": f"s-{dice.randrange(10**6):06d}", "status": status, "is_minor": "NO"}, dice, now)
+
+
+def of(who: Subject, dice: Random, now: datetime) -> Sample:
+    """Return the record of somebody on a register of England and Wales."""
+    body = {**_british(dice, now, who.relevant, who.disposal), "person": who.person, "offences": [who.offence]}
+    return _sent(body, who.said, dice, now)
+
+
+def disposal_of(dice: Random) -> str:
+    """Return a disposal of the United Kingdom."""
+    return dice.choices(list(DISPOSALS), [share for _, share in DISPOSALS.values()])[0]
+
+
+def _sent(body: Mapping[str, Any], subject: Mapping[str, str], dice: Random, now: datetime) -> Sample:
     handling = {**handling_of(now, "TEST"), "purpose": "MANAGE_OFFENDER"}
-    status = "CAUTIONED" if cautioned else "CONVICTED"
-    subject = {"ref": f"s-{dice.randrange(10**6):06d}", "status": status, "is_minor": "NO"}
     event = {"handling": handling, "routing": routing_of("ROUTINE"), "subject": subject, "body": body}
     handling["data_quality"] = data_quality(event, GROUPS)
     return made(FAMILY, event, dice, now, toe=now)
 
 
-def _british(dice: Random, now: datetime, relevant: date) -> dict[str, Any]:
-    disposal, years, _ = dice.choices(DISPOSALS, [share for _, _, share in DISPOSALS])[0]
+def _british(dice: Random, now: datetime, relevant: date, disposal: str) -> dict[str, Any]:
+    years, _ = DISPOSALS[disposal]
     homeless = dice.random() < 0.1  # so that both are seen
     return {
         **_entry(dice, now, relevant, jurisdiction="GB-EAW"),
