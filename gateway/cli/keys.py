@@ -66,6 +66,26 @@ def init(
     )
 
 
+@app.command("add-referrals")
+def add_referrals(
+    gateway: Gateway,
+    directory: Directory = Path("keys"),
+    *,
+    profile: Annotated[KeyProfile, typer.Option(help="dev marks the keys as never fit for production.")] = KeyProfile.PRODUCTION,
+    passphrase_file: Passphrase = None,
+) -> None:
+    """Make the keys that support referrals are kept under, for a gateway whose keys are older than these. Overwrites nothing."""
+    try:
+        passphrase = _passphrase(passphrase_file)
+        plan = generate.Plan(owner=_partner(gateway), now=datetime.now(UTC), dev=profile is KeyProfile.DEV, passphrase=passphrase)
+        for path in generate.add_referrals(directory, plan):
+            typer.echo(f"written  {path}")
+    except KeystoreError as exc:
+        _refuse(exc)
+    except OSError as exc:
+        _refuse(KeystoreError([f"{exc.filename}: {exc.strerror}"]))
+
+
 @app.command("list")
 def list_keys(
     gateway: Gateway, directory: Directory = Path("keys"), *, dev: Annotated[bool, typer.Option(help="Take dev- keys.")] = False

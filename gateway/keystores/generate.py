@@ -22,6 +22,7 @@ from gateway.keystores.files import DEV_PREFIX, INDEXES, KeystoreError, SecretUs
 
 PAIR_DAYS: Final = 400
 LONG_DAYS: Final = 3_650  # the root key is pinned by partners, index keys name rows: neither is changed lightly
+REFERRALS: Final = (SecretUse.REFERRAL_KEK, SecretUse.REFERRAL_INDEX)
 OUR_USES: Final = (Use.DOCUMENT, Use.RECEIPT, Use.CHECKPOINT, Use.ENCRYPT)
 _PUBLIC_MODE: Final = 0o644
 
@@ -102,14 +103,30 @@ def create(directory: Path, root_out: Path, plan: Plan) -> Created:
     for pair in pairs:
         written.append(private / f"{pair.entry.kid}.pem")
         secret_files.write(written[-1], secret_files.write_private(pair.private, plan.passphrase))
-    for secret in (new_secret(plan, use) for use in SecretUse):
-        written.append(private / f"{secret['kid']}.jwk")
-        secret_files.write(written[-1], secret_files.write_secret(secret, plan.passphrase))
+    written += _write_secrets(private, plan, SecretUse)
     entries = [pair.entry for pair in (root, *pairs)]
     secret_files.write(public, strict_json.canonical(jwks.write_jwks(entries)) + b"\n", mode=_PUBLIC_MODE)
     signed = public.with_suffix(".jwt")
     secret_files.write(signed, sign_key_set(entries, root.private, now=plan.now) + b"\n", mode=_PUBLIC_MODE)
     return Created(written[0], (*written[1:], public, signed))
+
+
+def add_referrals(directory: Path, plan: Plan) -> tuple[Path, ...]:
+    """Make the keys of the referrals' compartment for a gateway that has all others. Raises `KeystoreError` if there are any already."""
+    private = directory / "private"
+    there = sorted(path for use in REFERRALS for path in private.glob(f"*{use}-*.jwk"))
+    if there or not private.is_dir():
+        faults = [f"{path}: there are such keys already; nothing was written" for path in there]
+        raise KeystoreError(faults or [f"{private}: there is no such folder; gateway keys init makes all keys"])
+    return tuple(_write_secrets(private, plan, REFERRALS))
+
+
+def _write_secrets(private: Path, plan: Plan, uses: Iterable[SecretUse]) -> list[Path]:
+    written = []
+    for secret in (new_secret(plan, use) for use in uses):
+        written.append(private / f"{secret['kid']}.jwk")
+        secret_files.write(written[-1], secret_files.write_secret(secret, plan.passphrase))
+    return written
 
 
 def sign_key_set(entries: Iterable[KeyEntry], root: PrivateKey, *, now: datetime) -> bytes:

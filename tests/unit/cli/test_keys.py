@@ -9,7 +9,7 @@ from gateway.cli.keys import app
 from gateway.contract.values import PartnerId
 from gateway.core import keyset
 from gateway.core.keys import Use
-from gateway.keystores.files import FileKeystore, SecretUse
+from gateway.keystores.files import FileKeystore, KeystoreError, SecretUse
 
 GW = PartnerId("gw-test")
 
@@ -70,6 +70,27 @@ def test_a_bad_passphrase_file_is_refused(tmp_path, content, mode, fault):
     result = cli("init", "--gateway", GW, "--dir", tmp_path / "keys", "--root-out", tmp_path / "usb", "--passphrase-file", file)
     assert (result.exit_code, fault in result.stderr) == (3, True)
     assert not (tmp_path / "keys").exists()
+
+
+def test_keys_from_before_referrals_are_completed_once(keys):
+    for path in (keys / "private").glob("referral-*.jwk"):
+        path.unlink()
+    with pytest.raises(KeystoreError, match="no referral-kek key"):
+        FileKeystore(keys, GW).private()
+    before = {path: path.read_bytes() for path in (keys / "private").iterdir()}
+    assert cli("add-referrals", "--gateway", GW, "--dir", keys).exit_code == 0
+    assert len(FileKeystore(keys, GW).private().secrets) == len(SecretUse)
+    again = cli("add-referrals", "--gateway", GW, "--dir", keys)
+    assert again.exit_code == 3
+    assert again.stderr.count("there are such keys already; nothing was written") == 2
+    assert all(path.read_bytes() == raw for path, raw in before.items())
+
+
+def test_add_referrals_completes_keys_and_does_not_begin_them(tmp_path):
+    result = cli("add-referrals", "--gateway", GW, "--dir", tmp_path)
+    assert result.exit_code == 3
+    assert "gateway keys init makes all keys" in result.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_init_with_a_passphrase_encrypts(tmp_path):
