@@ -11,7 +11,7 @@ from typing import Protocol, Self
 from gateway.contract.errors import OperatorError
 from gateway.contract.values import Country, Jti, Lane, LegId, PartnerId, Ref, SubjectKey
 from gateway.core.delivery import State
-from gateway.core.facts import Answered
+from gateway.core.facts import Answered, Head
 from gateway.core.message import Signed
 
 # --- rows -------------------------------------------------------------------------------------------------------------
@@ -91,6 +91,7 @@ class LegRow:
     ended_at: datetime | None = None
     receipt_due_at: datetime | None = None  # delivered, and a receipt is owed by then
     proof: str | None = None  # hex SHA-256 of the partner's signed acknowledgement or poll request
+    released_under: str | None = None  # digest of the policies in force when a person released it: under these it is not held again
 
     @property
     def country(self) -> Country | None:
@@ -121,6 +122,29 @@ class WatchRow:
     due_at: datetime
     until: datetime  # the message's end
     round: int = 0  # how often it was due and somebody was told
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AsideCount:
+    """How many legs of one partner stand aside (held or dead) for the same reason, and since when the first of them."""
+
+    partner: PartnerId
+    state: State
+    hold_reason: str | None
+    reason: str | None
+    last_code: str | None
+    legs: int
+    oldest: datetime  # its end where it is dead, else when it was made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AsideFilter:
+    """Which legs that stand aside: None is any."""
+
+    partner: PartnerId | None = None
+    hold_reason: str | None = None
+    since: datetime | None = None  # as `AsideCount.oldest`
+    after: LegId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +188,9 @@ class UnitOfWork(Protocol):
     async def save_receipts(self, receipts: Mapping[Ref, bytes]) -> None:
         """Store the signed receipts of claimed references."""
 
+    async def unclaim(self, refs: Sequence[Ref]) -> None:
+        """Take back claims made in this transaction: what is rejected does not use up its `jti`. A claim with a receipt stays."""
+
     async def lock_subjects(self, keys: Mapping[SubjectKey, WrappedKey]) -> dict[SubjectKey, SubjectRow]:
         """Insert missing subjects (with the new wrapped keys given) and lock all, in key order."""
 
@@ -175,6 +202,9 @@ class UnitOfWork(Protocol):
 
     async def answered(self, jtis: Sequence[Jti]) -> dict[Jti, Answered]:
         """Return the legs with these `jti`, with what their originals say."""
+
+    async def heads(self, keys: Sequence[SubjectKey], *, besides: PartnerId) -> dict[SubjectKey, list[Head]]:
+        """Return what was said of subjects, oldest first, without what came by the channel `besides` (the gateway's own)."""
 
     async def add_messages(self, rows: Sequence[MessageRow]) -> None:
         """Insert messages."""
@@ -237,6 +267,9 @@ class UnitOfWork(Protocol):
     async def legs_of(self, message: Ref) -> list[LegRow]:
         """Read all legs of a message, by seq and partner."""
 
+    async def legs_of_each(self, messages: Sequence[Ref]) -> dict[Ref, list[LegRow]]:
+        """Read all legs of several messages, each by seq and partner."""
+
     async def refusals_of(self, message: Ref) -> list[RefusalRow]:
         """Read all refusals of a message."""
 
@@ -251,6 +284,13 @@ class UnitOfWork(Protocol):
 
     async def messages(self, refs: Sequence[Ref]) -> dict[Ref, MessageRow]:
         """Read messages."""
+
+    # what stands aside
+    async def aside(self, state: State, which: AsideFilter, *, limit: int) -> list[LegRow]:
+        """Read held or dead legs without a lock, by id, which is by age."""
+
+    async def aside_counts(self) -> list[AsideCount]:
+        """Count held and dead legs by partner and reason."""
 
     # watched deadlines
     async def add_watches(self, rows: Sequence[WatchRow]) -> None:

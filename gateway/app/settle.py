@@ -6,7 +6,8 @@ The table in `core/delivery.py` says where a leg goes; this module says what fol
 * a failure sets the next due time, or makes a dead letter when the profile's attempts are used up;
 * a delivery that owes a receipt is not the end: the profile's `receipt_seconds` begin;
 * at a leg's end the sender of the message is told, on its own channel, except about acknowledgements: theirs ends in row and evidence;
-* whoever closes a leg gives the turn to the next leg of the same (partner, subject).
+* whoever closes a leg gives the turn to the next leg of the same (partner, subject);
+* what a person releases or retries goes to the end of its line, with a new `seq`: others of its subject have gone before it.
 
 A courier belongs to the outer zone and may lie: a report that fits no published attempt is counted and ignored.
 """
@@ -24,7 +25,7 @@ from gateway.app.ports import Clock, Dice, LegRow, Store, Telemetry, UnitOfWork
 from gateway.app.records import leg_entry
 from gateway.app.world import Holder
 from gateway.contract.errors import InvariantError
-from gateway.contract.values import LegId, PartnerId
+from gateway.contract.values import Lane, LegId, PartnerId, SubjectKey
 from gateway.core import limits
 from gateway.core.deadlines import exhausted, next_attempt
 from gateway.core.decided import HoldReason
@@ -76,15 +77,16 @@ class Settle:
         if locked is None:
             locked = Locked(await work.relock_subjects(sorted({subject for _, subject in lines.values()})))
         rows = await work.legs(sorted(lines))
-        moved = self._moved(rows, changes, now)
+        moved = self._moved(rows, changes, locked, now=now)
         if not moved:
             return []
         await work.save_legs(moved)
         closed = [leg for leg in moved if leg.state not in OPEN and rows[leg.leg_id].state in OPEN | {State.HELD}]
         ended = [leg for leg in moved if leg.ended_at is not None and leg.state is not rows[leg.leg_id].state]
-        await work.stage_evidence([leg_entry(leg, now) for leg in moved if leg.state in ENDED | {State.HELD}])
+        await work.stage_evidence([leg_entry(leg, now) for leg in moved if leg.state in ENDED | {State.HELD, State.PLANNED}])
         opened, untold = await self._outgoings.ends(work, ended, locked, now)
-        await work.give_turns([*((leg.partner, leg.subject) for leg in closed), *opened])
+        back = await self._lift(work, [leg for leg in moved if leg.state is State.PLANNED])
+        await work.give_turns([*((leg.partner, leg.subject) for leg in closed), *opened, *back])
         if own:
             await locked.save(work)
         for leg, why in untold:
@@ -96,7 +98,18 @@ class Settle:
             )
         return moved
 
-    def _moved(self, rows: Mapping[LegId, LegRow], changes: Iterable[Change], now: datetime) -> list[LegRow]:
+    @staticmethod
+    async def _lift(work: UnitOfWork, back: Iterable[LegRow]) -> list[tuple[PartnerId, SubjectKey]]:
+        """Let what is back in its line lift what stands before it, as an acceptance does; return the lines."""
+        lanes: dict[tuple[PartnerId, SubjectKey], Lane] = {}
+        for leg in back:
+            line = leg.partner, leg.subject
+            lanes[line] = max(lanes.get(line, leg.lane), leg.lane, key=lambda lane: lane.rank)
+        if urgent := {line: lane for line, lane in lanes.items() if lane is not Lane.ROUTINE}:
+            await work.lift(urgent)
+        return list(lanes)
+
+    def _moved(self, rows: Mapping[LegId, LegRow], changes: Iterable[Change], locked: Locked, *, now: datetime) -> list[LegRow]:
         moved: dict[LegId, LegRow] = {}
         for change in changes:
             before = moved.get(change.leg_id) or rows.get(change.leg_id)
@@ -104,7 +117,7 @@ class Settle:
                 self._telemetry.event("report-ignored", leg_id=change.leg_id, code="unknown-leg")
                 continue
             try:
-                after = self._after(before, change, now)
+                after = self._after(before, change, locked, now=now)
             except InvariantError:
                 self._telemetry.event("report-ignored", leg_id=change.leg_id, code=change.event.value)
                 continue
@@ -112,7 +125,7 @@ class Settle:
                 moved[change.leg_id] = after
         return list(moved.values())
 
-    def _after(self, leg: LegRow, change: Change, now: datetime) -> LegRow | None:
+    def _after(self, leg: LegRow, change: Change, locked: Locked, *, now: datetime) -> LegRow | None:
         """Return the leg after one change, None where it stays. Raises `InvariantError` for what cannot be."""
         delivery, event = self._delivery(leg), change.event
         if change.partner is not None and (change.partner != leg.partner or leg.state is State.AVAILABLE):
@@ -128,8 +141,15 @@ class Settle:
         leg = replace(leg, state=state, last_code=code, proof=change.proof or leg.proof, lease_until=None)
         if state is State.READY:
             return self._again(leg, event, change, now=now, delivery=delivery)
+        if state is State.PLANNED:
+            return self._back(leg, event, locked, now=now)
         if state is State.HELD:
             return replace(leg, hold_reason=(change.hold or HoldReason.REVIEW).value, ended_at=None)
+        return self._after_end(leg, event, change, now=now)
+
+    def _after_end(self, leg: LegRow, event: Event, change: Change, *, now: datetime) -> LegRow:
+        """Return a leg that has come to an end, or to one that still owes a receipt."""
+        state, delivery = leg.state, self._delivery(leg)
         if state is State.DELIVERED and delivery.closes is Closes.RECEIPTED:
             return replace(leg, receipt_due_at=now + timedelta(seconds=delivery.receipt_seconds), ended_at=None, reason=None)
         reason = change.reason or (ATTEMPTS_USED if event is Event.GAVE_UP and change.event is not Event.GAVE_UP else None)
@@ -142,6 +162,15 @@ class Settle:
         failures = leg.failures + 1
         due = next_attempt(now, failures, delivery=delivery, jitter=self._dice.jitter(), partner_asked=change.retry_after)
         return replace(leg, failures=failures, due_at=due)
+
+    def _back(self, leg: LegRow, event: Event, locked: Locked, *, now: datetime) -> LegRow:
+        """Put a leg at the end of its line, with all its attempts before it. Raises `InvariantError` where its subject was erased."""
+        if leg.subject not in locked.rows:
+            raise InvariantError(leg.leg_id, "its subject was erased")
+        if event is Event.RELEASED:
+            leg = replace(leg, released_under=self._holder.current.grounds.policies.digest, hold_reason=None)
+        seq = locked.next(leg.subject)
+        return replace(leg, seq=seq, due_at=now, failures=0, receipt_due_at=None, reason=None, ended_at=None)
 
     @staticmethod
     def _state(leg: LegRow, event: Event, change: Change) -> State:

@@ -11,11 +11,22 @@ from typing import Any, Final, cast
 from sqlalchemy import Executable, Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from gateway.app.ports import CheckpointRow, Earlier, LegRow, MessageRow, RefusalRow, SubjectRow, WatchRow, WrappedKey
+from gateway.app.ports import (
+    AsideCount,
+    AsideFilter,
+    CheckpointRow,
+    Earlier,
+    LegRow,
+    MessageRow,
+    RefusalRow,
+    SubjectRow,
+    WatchRow,
+    WrappedKey,
+)
 from gateway.contract.errors import GatewayError, InvariantError
 from gateway.contract.values import Jti, Lane, LegId, PartnerId, Ref, SubjectKey
 from gateway.core.delivery import State
-from gateway.core.facts import Answered
+from gateway.core.facts import Answered, Head
 from gateway.core.message import Signed
 from gateway.stores import statements as s
 from gateway.stores.types import EPOCH, MICROSECOND
@@ -111,6 +122,11 @@ class SqlUnitOfWork:
         rows = [{"of_iss": ref.iss, "of_jti": ref.jti, "new_receipt": receipt} for ref, receipt in sorted(receipts.items())]
         await self._many(s.save_receipt(), rows)
 
+    async def unclaim(self, refs: Sequence[Ref]) -> None:
+        """Take back claims of this transaction that have no receipt."""
+        if refs:
+            await self._run(s.unclaim(), lines=_pairs(refs))
+
     async def lock_subjects(self, keys: Mapping[SubjectKey, WrappedKey]) -> dict[SubjectKey, SubjectRow]:
         """Insert missing subjects and lock all. One whose key was destroyed (erased) gets the new key given."""
         if not keys:
@@ -146,6 +162,13 @@ class SqlUnitOfWork:
             row.jti: Answered(row.leg_id, row.jti, row.partner, Ref(row.iss, row.of_jti), row.family, row.txn, row.subject, row.state)
             for row in rows
         }
+
+    async def heads(self, keys: Sequence[SubjectKey], *, besides: PartnerId) -> dict[SubjectKey, list[Head]]:
+        """Return what was said of subjects, oldest first, without what came by the channel `besides`: the gateway's own."""
+        found: dict[SubjectKey, list[Head]] = {}
+        for row in await self._rows(s.heads(), lines=_singles(keys), besides=besides) if keys else ():
+            found.setdefault(row.subject, []).append(Head(Ref(row.iss, row.jti), row.family, row.txn, row.received_at))
+        return found
 
     async def add_messages(self, rows: Sequence[MessageRow]) -> None:
         """Insert messages and, in a table apart, their keys."""
@@ -243,6 +266,13 @@ class SqlUnitOfWork:
         """Read all legs of a message, by seq and partner."""
         return [_leg(row) for row in await self._rows(s.legs_of(), iss=message.iss, jti=message.jti)]
 
+    async def legs_of_each(self, messages: Sequence[Ref]) -> dict[Ref, list[LegRow]]:
+        """Read all legs of several messages, each by seq and partner."""
+        found: dict[Ref, list[LegRow]] = {}
+        for row in await self._rows(s.legs_of_each(), lines=_pairs(messages)) if messages else ():
+            found.setdefault(Ref(row.message_iss, row.message_jti), []).append(_leg(row))
+        return found
+
     async def refusals_of(self, message: Ref) -> list[RefusalRow]:
         """Read all refusals of a message."""
         rows = await self._rows(s.refusals_of(), iss=message.iss, jti=message.jti)
@@ -274,6 +304,17 @@ class SqlUnitOfWork:
     async def counts(self) -> dict[tuple[PartnerId, State], int]:
         """Count legs by partner and state."""
         return {(row.partner, row.state): row.legs for row in await self._rows(s.counts())}
+
+    # --- what stands aside
+
+    async def aside(self, state: State, which: AsideFilter, *, limit: int) -> list[LegRow]:
+        """Read held or dead legs by id."""
+        given = {"of_partner": which.partner, "of_hold_reason": which.hold_reason, "since": which.since, "after": which.after or ""}
+        return [_leg(row) for row in await self._rows(s.aside(state), **given, limit=limit)]
+
+    async def aside_counts(self) -> list[AsideCount]:
+        """Count held and dead legs by partner and reason."""
+        return [AsideCount(**row._asdict()) for row in await self._rows(s.aside_counts())]
 
     # --- watched deadlines
 

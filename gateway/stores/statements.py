@@ -62,7 +62,12 @@ STARTED: Final = (  # what changes in a leg's life, also while it is only claime
     *("state", "attempt", "failures", "due_at", "lease_until", "expires_at", "hold_reason", "reason", "last_code"),
     *("groups", "removed", "because", "policy_digest", "sent_at", "ended_at", "receipt_due_at", "proof"),
 )
-MOVED: Final = (*STARTED, "lane", "seq")  # an acceptance may lift a claimed leg: only who has locked it may write its lane
+MOVED: Final = (
+    *STARTED,
+    "lane",
+    "seq",
+    "released_under",
+)  # an acceptance may lift a claimed leg: only who has locked it may write its lane
 SIGNED: Final = ("signed", "signed_digest")  # once
 
 
@@ -153,6 +158,22 @@ def answered() -> Select[Any]:
         .join(of, and_(of.c.iss == leg.c.message_iss, of.c.jti == leg.c.message_jti))
         .where(leg.c.jti.in_(select(at(jtis, 0))))
     )
+
+
+@cache
+def unclaim() -> Delete:
+    """Take claims back, in the transaction that made them: what is rejected does not use up its `jti`."""
+    ids, table = lines(), t.submission
+    mine = exists().where(table.c.iss == at(ids, 0), table.c.jti == at(ids, 1))
+    return delete(table).where(mine, table.c.receipt.is_(None))
+
+
+@cache
+def heads() -> Select[Any]:
+    """Read what partners said of subjects, without the content."""
+    keys, of = lines(), t.message
+    said = and_(of.c.subject.in_(select(at(keys, 0))), of.c.channel != bindparam("besides"))
+    return select(of.c.subject, of.c.iss, of.c.jti, of.c.family, of.c.txn, of.c.received_at).where(said).order_by(of.c.received_at, of.c.jti)
 
 
 @cache
@@ -387,6 +408,14 @@ def legs_of() -> Select[Any]:
 
 
 @cache
+def legs_of_each() -> Select[Any]:
+    """Read all legs of several messages."""
+    refs = lines()
+    of = and_(leg.c.message_iss == at(refs, 0), leg.c.message_jti == at(refs, 1))
+    return select(leg).join(refs, of).order_by(leg.c.seq, leg.c.partner, leg.c.leg_id)
+
+
+@cache
 def refusals_of() -> Select[Any]:
     """Read all refusals of a message."""
     table = t.refusal
@@ -423,6 +452,29 @@ def messages() -> Select[Any]:
     ids, of, key = lines(), t.message, t.message_key
     joined = of.join(key, and_(key.c.iss == of.c.iss, key.c.jti == of.c.jti))
     return select(of, key.c.wrapped).select_from(joined).join(ids, and_(of.c.iss == at(ids, 0), of.c.jti == at(ids, 1)))
+
+
+# --- what stands aside ------------------------------------------------------------------------------------------------
+
+ASIDE: Final = _states("aside", t.ASIDE_STATES)
+SINCE: Final = func.coalesce(leg.c.ended_at, leg.c.created_at)
+
+
+@cache
+def aside(state: State) -> Select[Any]:
+    """Read held or dead legs by id; a filter that is not given filters nothing."""
+    given = {name: bindparam(f"of_{name}", type_=Text) for name in ("partner", "hold_reason")}
+    since = bindparam("since", type_=Moment)
+    filters = [or_(value.is_(None), leg.c[name] == value) for name, value in given.items()]
+    filters += [or_(since.is_(None), since <= SINCE), leg.c.leg_id > bindparam("after", type_=Text)]
+    return select(leg).where(leg.c.state.in_(ASIDE), _is(state), *filters).order_by(leg.c.leg_id).limit(LIMIT)
+
+
+@cache
+def aside_counts() -> Select[Any]:
+    """Count what stands aside, by partner and reason."""
+    why = (leg.c.partner, leg.c.state, leg.c.hold_reason, leg.c.reason, leg.c.last_code)
+    return select(*why, func.count().label("legs"), func.min(SINCE).label("oldest")).where(leg.c.state.in_(ASIDE)).group_by(*why)
 
 
 # --- watched deadlines ------------------------------------------------------------------------------------------------

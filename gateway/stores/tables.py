@@ -14,7 +14,7 @@ from sqlalchemy import BigInteger, Column, ForeignKey, ForeignKeyConstraint, Ind
 from gateway.core.delivery import OPEN, State
 from gateway.stores.types import BIG_ID, LaneRank, Moment, Packed, StateName
 
-SCHEMA_VERSION: Final = 2  # of this code; the database stores its own and the oldest code version it supports
+SCHEMA_VERSION: Final = 3  # of this code; the database stores its own and the oldest code version it supports
 
 OPEN_STATES: Final = sorted(OPEN)
 CLAIMED_STATES: Final = sorted((State.READY, State.SENDING))  # by a worker, while it has a lease
@@ -117,6 +117,7 @@ leg: Final = Table(
     Column("ended_at", Moment),
     Column("receipt_due_at", Moment),
     Column("proof", Text),
+    Column("released_under", Text),
     ForeignKeyConstraint(["message_iss", "message_jti"], ["message.iss", "message.jti"]),
 )
 
@@ -132,6 +133,7 @@ Index("ix_leg_retained", leg.c.delete_by, leg.c.partner, leg.c.state)  # also al
 _where("ix_leg_due", "partner", "lane", "due_at", "seq", only=leg.c.state == State.READY)
 _where("ix_leg_open", "partner", "subject", "seq", "leg_id", only=leg.c.state.in_(OPEN_STATES))
 _where("ix_leg_aside", "partner", "subject", "seq", only=leg.c.state.in_(ASIDE_STATES))
+_where("ix_leg_set_aside", "state", "leg_id", only=leg.c.state.in_(ASIDE_STATES))
 _where("ix_leg_sent", "partner", "subject", "sent_at", "seq", only=leg.c.sent_at.is_not(None))
 _where("ix_leg_offered", "partner", "lease_until", "seq", only=leg.c.state == State.AVAILABLE)
 _where("ix_leg_claimed", "partner", "lease_until", only=and_(leg.c.state.in_(CLAIMED_STATES), leg.c.lease_until.is_not(None)))

@@ -6,6 +6,7 @@ Where another store on the same database is needed (a restart, a second process)
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,8 +15,9 @@ from gateway.app.ports import RefusalRow, Store, WrappedKey
 from gateway.contract.errors import InvariantError
 from gateway.contract.values import Country, Jti, Lane, LegId, SubjectKey
 from gateway.core.delivery import State
-from gateway.core.facts import Answered
+from gateway.core.facts import Answered, Head
 from gateway.core.message import Signed
+from gateway.testing.contract_store_aside import AsideContract
 from gateway.testing.contract_store_legs import LineContract, SealContract, SettleContract
 from gateway.testing.contract_store_watches import WatchContract
 from gateway.testing.store_rows import (
@@ -83,6 +85,15 @@ class IntakeContract:
         async with store.unit_of_work() as work:
             assert await work.claim([signed("a")], NOW) == {ref("a")}
 
+    async def test_a_claim_taken_back_is_free_again_and_one_with_a_receipt_stays(self, store: Store) -> None:
+        async with store.unit_of_work() as work:
+            await work.claim([signed("m1"), signed("m2")], NOW)
+            await work.save_receipts({ref("m2"): b"receipt"})
+            await work.unclaim([ref("m1"), ref("m2"), ref("nobody's")])
+        async with store.unit_of_work() as work:
+            assert await work.claim([signed("m1", "d2"), signed("m2")], NOW) == {ref("m1")}
+            await work.save_receipts({ref("m1"): b"receipt"})
+
     async def test_the_loser_of_a_claim_reads_the_winners_receipt(self, store: Store) -> None:
         claimed = asyncio.Event()
 
@@ -131,6 +142,19 @@ class IntakeContract:
         async with store.reading() as work:
             assert await work.messages([ref("m1"), ref("nobody's")]) == {ref("m1"): message("m1")}
 
+    async def test_what_was_said_of_a_subject_is_found_without_its_content_and_without_what_the_gateway_said(self, store: Store) -> None:
+        rows = [replace(message("m2"), received_at=NOW + SECOND), message("m1"), message("m3", BERT), replace(message("m4"), channel=NORTH)]
+        async with store.unit_of_work() as work:
+            await work.lock_subjects({ANNA: KEY, BERT: KEY})
+            await work.add_messages(rows)
+        heads = {
+            name: Head(ref(name), "travel-notification", f"txn-{name}", row.received_at)
+            for name, row in zip(("m2", "m1", "m3"), rows, strict=False)
+        }
+        async with store.reading() as reading:
+            assert await reading.heads([ANNA, BERT], besides=NORTH) == {ANNA: [heads["m1"], heads["m2"]], BERT: [heads["m3"]]}
+            assert [head.ref for head in (await reading.heads([ANNA], besides=SOUTH))[ANNA]] == [ref("m1"), ref("m4"), ref("m2")]
+
     async def test_a_leg_is_read_as_it_was_written(self, store: Store) -> None:
         full = leg(
             "full",
@@ -155,6 +179,7 @@ class IntakeContract:
         assert await read(store, "full", "bare") == [full, bare]
         async with store.reading() as work:
             assert await work.legs_of(ref("m1")) == [bare, full]
+            assert await work.legs_of_each([ref("m1"), ref("nobody's")]) == {ref("m1"): [bare, full]}
             assert await work.legs_by_jti(NORTH, [full.jti, bare.jti]) == {full.jti: full}
 
     async def test_a_refusal_is_read_as_it_was_written(self, store: Store) -> None:
@@ -386,5 +411,5 @@ class EvidenceContract:
         await store.check()
 
 
-class StoreContract(IntakeContract, LineContract, SealContract, SettleContract, WatchContract, EvidenceContract):
+class StoreContract(IntakeContract, LineContract, SealContract, SettleContract, AsideContract, WatchContract, EvidenceContract):
     """Everything that a store promises."""

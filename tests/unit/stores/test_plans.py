@@ -12,6 +12,7 @@ from sqlalchemy import Executable, event
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.contract.values import Lane
+from gateway.core.delivery import State
 from gateway.stores import statements as s
 from gateway.stores.sqlite import SqliteStore
 from gateway.testing.store_rows import NOW
@@ -41,6 +42,9 @@ PLANS = [
     (s.lines_of(), {"lines": ID}, {"leg": {PK}}),
     (s.legs_by_jti(), {"lines": ID} | PARTNER, {"leg": {"uq_leg_jti"}}),
     (s.legs_of(), {"iss": "x", "jti": "y"}, {"leg": {"ix_leg_message"}}),
+    (s.legs_of_each(), {"lines": PAIR}, {"leg": {"ix_leg_message"}}),
+    (s.heads(), {"lines": ID, "besides": "x"}, {"message": {"ix_message_subject"}}),
+    (s.unclaim(), {"lines": PAIR}, {"submission": {PK}}),
     (s.refusals_of(), {"iss": "x", "jti": "y"}, {"refusal": {PK}}),
     (s.end_leases(), {"now": NOW}, {"leg": {"ix_leg_claimed"}}),
     (s.due_timers(), {"now": NOW, "limit": 9}, {"leg": {"ix_leg_sending", "ix_leg_expiring", "ix_leg_receipt_due", PK}}),
@@ -48,6 +52,12 @@ PLANS = [
     (s.due_watches(), {"of_kind": "x", "now": NOW, "limit": 9}, {"watch": {"ix_watch_due"}}),
     (s.lock_watch(), {"of_kind": "x", "of_iss": "x", "of_jti": "y"}, {"watch": {PK}}),
     (s.end_watch(), {"of_kind": "x", "of_iss": "x", "of_jti": "y"}, {"watch": {PK}}),
+    (
+        s.aside(State.HELD),
+        {"of_partner": None, "of_hold_reason": None, "since": NOW, "after": "", "limit": 9},
+        {"leg": {"ix_leg_set_aside"}},
+    ),
+    (s.aside_counts(), {}, {"leg": {"ix_leg_set_aside"}}),
     (s.forget_requests(), {"now": NOW}, {"request_id": {"ix_request_id_exp"}}),
     (s.unstage(), {"lines": [[1]]}, {"evidence_staged": {PK}}),
     (s.log_nodes(), {"lines": [[0, 1]]}, {"evidence_node": {PK}}),
