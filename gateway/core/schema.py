@@ -19,10 +19,11 @@ import jsonschema_rs
 from gateway.contract.errors import InvariantError
 from gateway.contract.values import Family
 from gateway.core.groups import ALWAYS
+from gateway.core.limits import PROBLEMS_COUNT_MAX
 from gateway.core.problems import Code, Problem, bounded
 from gateway.core.reference import CodeLists
 from gateway.core.schema_source import Schema, SchemaError, SchemaFiles, delivery, submission
-from gateway.core.schema_tree import CodeTree, GroupTree, code_tree, group_tree
+from gateway.core.schema_tree import CHECKS, CodeTree, GroupTree, code_tree, group_tree
 from gateway.core.strict_json import canonical
 
 if TYPE_CHECKING:
@@ -89,14 +90,19 @@ class Schemas:
         return self._of(family).groups.cut(event, allowed)
 
     def check(self, family: Family, event: Mapping[str, Any], *, on: date) -> list[Problem]:
-        """Return every fault of a submitted event: shape, codes not in force on a day, groups without a word on their quality."""
+        """Return what is wrong with a submitted event: shape, codes not in force on a day, groups without a word on their quality.
+
+        A warning among it: a Latin form of a name that the tables of ICAO 9303 do not give.
+        """
         compiled = self._of(family)
         problems = _shape(compiled, event, "submission")
         wrong = {problem.pointer for problem in problems}
         coded = [p for p in self._code_problems(compiled.codes, event, on) if p.pointer not in wrong]
         if not problems:  # the groups are read off the shape the schema promises
             problems = list(_quality_problems(compiled.groups, event))
-        return bounded([*problems, *coded])
+        found = [*problems, *coded]
+        errors = bounded([problem for problem in found if problem.is_error])  # that there are more is an error: warnings never make one
+        return [*errors, *(problem for problem in found if not problem.is_error)][:PROBLEMS_COUNT_MAX]
 
     def check_delivery(self, family: Family, event: Mapping[str, Any]) -> list[Problem]:
         """Return every fault in the shape of a delivered event. Codes were checked when it was submitted."""
@@ -115,7 +121,10 @@ class Schemas:
     def _code_problems(self, codes: CodeTree, event: Mapping[str, Any], on: date) -> Iterator[Problem]:
         for pointer, node in codes.wrong(event, self._in_force(on)):
             if node.list_id is None:
-                yield Problem(code=Code.SCHEMA_INVALID, detail="fails its check", expected=f"a right {node.check} number", pointer=pointer)
+                check = CHECKS[str(node.check)]
+                yield Problem(
+                    code=Code.SCHEMA_INVALID, detail=check.detail, expected=check.expected, pointer=pointer, severity=check.severity
+                )
             else:
                 expected = self._expected(node.list_id, on)
                 yield Problem(code=Code.CODE_UNKNOWN, detail="is not in the code list in force", expected=expected, pointer=pointer)

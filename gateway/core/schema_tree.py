@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gateway.contract.errors import InvariantError
+from gateway.core import icao9303
 from gateway.core.groups import ALWAYS
 from gateway.core.groups import EXTENSIONS as EXTENSIONS_GROUP
+from gateway.core.problems import Severity
 from gateway.core.schema_source import EXTENSIONS, GROUP, REST, Schema, SchemaError
 
 CODE_LIST: Final = "x-code-list"
@@ -85,7 +87,7 @@ def group_tree(schema: Schema) -> GroupTree:
 
 @dataclass(frozen=True, slots=True)
 class CodeTree:
-    """Where the coded strings are: only branches that have some."""
+    """Where the coded strings are, and the objects with a check of their own: only branches that have some."""
 
     list_id: str | None = None
     check: str | None = None
@@ -93,12 +95,15 @@ class CodeTree:
     items: CodeTree | None = None
 
     def wrong(self, value: Any, lists: Mapping[str, Container[str]]) -> Sequence[tuple[str, CodeTree]]:
-        """Return pointer and node of every string that is not in its list or fails its check. Passes over what has another shape."""
+        """Return pointer and node of all that is not in its list or fails its check. Passes over what has another shape."""
+        check = None if self.check is None else CHECKS[self.check]
         if isinstance(value, str):
-            fits = (self.list_id is None or value in lists[self.list_id]) and (self.check is None or CHECKS[self.check](value))
+            fits = (self.list_id is None or value in lists[self.list_id]) and (check is None or bool(check.at) or check.fits(value))
             return () if fits else (("", self),)
         found: list[tuple[str, CodeTree]] = []
         if isinstance(value, Mapping):
+            if check is not None and check.at and not check.fits(value):
+                found.append((check.at, self))
             for name, child in self.members.items():
                 if name in value:
                     found += [(f"/{escape(name)}{below}", node) for below, node in child.wrong(value[name], lists)]
@@ -131,7 +136,25 @@ def imo_number(text: str) -> bool:
     return sum(int(digit) * weight for digit, weight in zip(text, range(7, 1, -1), strict=False)) % 10 == int(text[6])
 
 
-CHECKS: Final[Mapping[str, Callable[[str], bool]]] = {"imo": imo_number}
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What a list cannot say of a text, or of an object: then `at` is the member a fault is told of."""
+
+    fits: Callable[[Any], bool]
+    detail: str
+    expected: str
+    at: str = ""
+    severity: Severity = Severity.ERROR
+
+
+CHECKS: Final[Mapping[str, Check]] = {
+    "imo": Check(imo_number, "fails its check", "a right imo number"),
+    "latin": Check(
+        icao9303.name_agrees, "does not agree with the name in its own script",
+        "the form by ICAO Doc 9303 part 3, section 6 (`gateway message latin` shows it), or that of the passport",
+        at="/latin", severity=Severity.WARNING,
+    ),
+}  # fmt: skip
 
 
 def escape(name: str) -> str:
