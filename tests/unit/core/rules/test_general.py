@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.contract.values import Environment
@@ -97,6 +99,23 @@ def test_delete_by_is_no_later_than_the_sender_s_own_rule(days, wrong):
 def test_a_sender_of_another_environment_is_told_which_is_right():
     (problem,) = check_all(message(), context(register(environment=Environment.ACCEPTANCE)))
     assert (problem.code, problem.expected) == (Code.ENVIRONMENT_WRONG, "TEST")
+
+
+@pytest.mark.parametrize(
+    ("environment", "wrong"), [(Environment.PRODUCTION, True), (Environment.ACCEPTANCE, False), (Environment.TEST, False)]
+)
+@pytest.mark.parametrize("carried", [True, False], ids=["in-a-record", "the-person-itself"])
+def test_a_specimen_has_no_place_in_production(environment, wrong, carried):
+    event = changed("/handling/environment", environment.value, changed("/body/person/nationalities", ["GB", "UTO"]))
+    at = "/body/person/nationalities/1"
+    if carried:
+        event["body"], at = (
+            {"records": [{"travel-notification": event["body"]}]},
+            "/body/records/0/travel-notification/person/nationalities/1",
+        )
+    rules = replace(context(register(environment=environment)), environment=environment)
+    told = [(p.rule, p.severity.value, p.pointer) for p in check_all(message(event, family="information-response"), rules)]
+    assert [one for one in told if one[0] == "R-GEN-16"] == ([("R-GEN-16", "error", at)] if wrong else [])
 
 
 def test_an_anonymous_referral_needs_no_reference():
