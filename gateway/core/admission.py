@@ -93,24 +93,24 @@ def _read(verified: Verified, channel: PartnerId, ctx: Context, now: datetime) -
     profile = ctx.directory.find(channel)
     if profile is None:
         raise UntrustedError("key without a profile")
-    claims = _claims(verified, channel, ctx.gateway)
-    family, event = _event(claims["events"], ctx.uri_base)
+    claims = read_claims(verified.claims, channel, gateway=ctx.gateway)
+    family, event = read_event(claims["events"], ctx.uri_base)
     _same_environment(event, ctx.environment)
     if family.name not in profile.sends and family.name != ACKNOWLEDGEMENT:
         raise _fault("events", Code.NOT_ALLOWED, "your profile does not send this family", f"one of {_names(profile.sends)}")
     return Message(
         iss=channel, jti=verified.jti, digest=verified.digest, aud=ctx.gateway, iat=_issued(claims, profile, now),
-        toe=_instant(claims, "toe"), txn=claims["txn"], family=family, event=event,
+        toe=read_instant(claims, "toe"), txn=claims["txn"], family=family, event=event,
     )  # fmt: skip
 
 
-def _claims(verified: Verified, channel: PartnerId, gateway: PartnerId) -> Mapping[str, Any]:
-    claims = verified.claims
+def read_claims(claims: Mapping[str, Any], channel: PartnerId, *, gateway: PartnerId) -> Mapping[str, Any]:
+    """Return the claims of a message from a partner to this gateway, once they are the seven there are. Raises `MalformedError`."""
     if missing := sorted(CLAIMS - set(claims)):
         raise _fault(missing[0], Code.CLAIM_INVALID, f"claims missing: {', '.join(missing)}", f"exactly {', '.join(sorted(CLAIMS))}")
     if extra := len(set(claims) - CLAIMS):
         raise _fault("(others)", Code.CLAIM_INVALID, f"{extra} claims that do not belong", f"exactly {', '.join(sorted(CLAIMS))}")
-    if not tokens.is_uuid7(verified.jti):
+    if not isinstance(claims["jti"], str) or not tokens.is_uuid7(claims["jti"]):
         raise _fault("jti", Code.CLAIM_INVALID, "jti is not a UUIDv7", "a UUID of version 7 (RFC 9562), lower case")
     if claims["iss"] != channel:
         raise _fault("iss", Code.CLAIM_INVALID, "iss is not the partner of this channel", "your partner id")
@@ -123,7 +123,7 @@ def _claims(verified: Verified, channel: PartnerId, gateway: PartnerId) -> Mappi
 
 def _issued(claims: Mapping[str, Any], profile: Profile, now: datetime) -> datetime:
     """Return `iat` if it lies in the channel's window."""
-    iat = _instant(claims, "iat")
+    iat = read_instant(claims, "iat")
     if iat > now + timedelta(seconds=limits.IAT_SKEW_SECONDS_MAX):
         raise _fault("iat", Code.ISSUED_TOO_EARLY, "iat lies in the future", "the time of signing, UTC")
     if iat < now - timedelta(seconds=profile.iat_age_seconds):
@@ -153,15 +153,16 @@ def _names(families: frozenset[str]) -> str:
     return ", ".join(sorted(families | {ACKNOWLEDGEMENT}))
 
 
-def _instant(claims: Mapping[str, Any], name: str) -> datetime:
-    """Read a NumericDate of whole seconds (RFC 7519 section 2)."""
+def read_instant(claims: Mapping[str, Any], name: str) -> datetime:
+    """Return a NumericDate of whole seconds (RFC 7519 section 2). Raises `MalformedError`."""
     value = claims[name]
     if type(value) is not int or not 0 <= value < 2**33:
         raise _fault(name, Code.CLAIM_INVALID, f"{name} is no time", "whole seconds since 1970-01-01 UTC")
     return datetime.fromtimestamp(value, UTC)
 
 
-def _event(events: object, base: str) -> tuple[Family, Mapping[str, Any]]:
+def read_event(events: object, base: str) -> tuple[Family, Mapping[str, Any]]:
+    """Return the family and the value of the one event. Raises `MalformedError`."""
     if not isinstance(events, dict) or len(events) != 1:
         raise _fault("events", Code.CLAIM_INVALID, "events has not exactly one member", "one family URI")
     ((uri, event),) = events.items()
@@ -172,16 +173,20 @@ def _event(events: object, base: str) -> tuple[Family, Mapping[str, Any]]:
 
 
 def _check(message: Message, ctx: Context, now: datetime) -> list[Problem]:
-    if not ctx.schemas.knows(message.family):
-        expected = ", ".join(f"{f.name}/{f.version}" for f in sorted(ctx.schemas.families))
+    sender = ctx.directory.by_id(message.iss)
+    rules = RuleContext(reference=ctx.reference, tables=ctx.tables, sender=sender, environment=ctx.environment, now=now)
+    return judge(message, ctx.schemas, rules=rules)
+
+
+def judge(message: Message, schemas: Schemas, *, rules: RuleContext) -> list[Problem]:
+    """Return every problem in what a message says: shape, codes of its day, rules. Needs no key, so a sender can ask beforehand too."""
+    if not schemas.knows(message.family):
+        expected = ", ".join(f"{f.name}/{f.version}" for f in sorted(schemas.families))
         return [Problem(code=Code.FAMILY_UNKNOWN, detail="the family or version is not known here", expected=expected, claim="events")]
-    problems = ctx.schemas.check(message.family, message.event, on=message.iat.date())
+    problems = schemas.check(message.family, message.event, on=message.iat.date())
     faulty = [p.pointer for p in problems if p.is_error and p.pointer is not None]
     event = readable(message.event, faulty) if faulty else message.event
     if event is None:
         return problems[: limits.PROBLEMS_COUNT_MAX]
-    rules = RuleContext(
-        reference=ctx.reference, tables=ctx.tables, sender=ctx.directory.by_id(message.iss), environment=ctx.environment, now=now
-    )
     broken = [p for p in check_all(replace(message, event=event), rules) if not touches(p.pointer, faulty)]
     return [*problems, *broken][: limits.PROBLEMS_COUNT_MAX]
