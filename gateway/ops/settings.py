@@ -146,6 +146,7 @@ class Settings(BaseSettings):
     admin_listener: AdminListener = AdminListener()
     limits: Limits = Limits()
     contact: Contact = Contact()
+    desk: str = Field(default="", pattern=r"^([a-z0-9-]{2,32})?$")  # the national desk as a partner: it hears what nobody has answered
 
     @classmethod
     def settings_customise_sources(

@@ -18,6 +18,7 @@ WARNINGS: Final = frozenset(
     {
         *("loop-waits", "record-unreadable", "report-ignored", "report-lost", "message-quarantined", "drain-incomplete", "leg-dead"),
         *("leg-not-sealed", "sender-not-told", "request-failed", "events-overtaken", "answered-not-deleted"),
+        *("safeguarding-unanswered", "safeguarding-lapsed", "escalation-incomplete"),
     }
 )
 
@@ -76,6 +77,7 @@ class Metrics:
         self.legs = Gauge("gateway_legs", "Legs by partner and state", ["partner", "state"], registry=self.registry)
         self.queue = Gauge("gateway_queue_depth", "Submissions waiting for a transaction", registry=self.registry)
         self.oldest = Gauge("gateway_oldest_due_seconds", "Age of the oldest leg that is due", registry=self.registry)
+        self.overdue = Gauge("gateway_overdue", "Watched deadlines that are past and not met, by kind", ["kind"], registry=self.registry)
         self.seconds = Histogram("gateway_seconds", "Durations by name", ["name"], registry=self.registry)
 
     def show_legs(self, counts: Mapping[tuple[PartnerId, Any], int]) -> None:
@@ -83,6 +85,12 @@ class Metrics:
         self.legs.clear()
         for (partner, state), count in counts.items():
             self.legs.labels(partner, str(state)).set(count)
+
+    def show_overdue(self, counts: Mapping[str, int]) -> None:
+        """Replace the gauge of missed deadlines by what the store counted."""
+        self.overdue.clear()
+        for kind, count in counts.items():
+            self.overdue.labels(kind).set(count)
 
 
 class Telemetry:
