@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from gateway.contract.values import Country, Family, Jti, PartnerId, Ref, Removed, Role, View
-from gateway.core.groups import ALWAYS
+from gateway.core.groups import ALWAYS, HEALTH, HEALTH_WITH_REASON
 from gateway.core.message import Message
 from gateway.core.policy import DEFAULT_DENY, Answer
 from gateway.core.profiles import Profile
@@ -18,6 +18,7 @@ from gateway.core.profiles import Profile
 DOMESTIC: Final[Mapping[str, Country]] = {"SSN": Country("US"), "FBI": Country("US")}  # d.12: scheme, and the one country it stays in
 VISITING: Final = frozenset({"POLICE", "PROBATION"})  # kinds whose staff visit: for others staff warnings have no use at all
 WHOLE_GROUP: Final = {"associates": "THIRD_PARTY", "extensions": "EXTENSION"}  # groups that nobody sees unless a policy says so outright
+MARKED_IN: Final = {"TRAVEL_RESTRICTION": "orders"}  # a mark that says what a group says goes only to who sees the group
 FIXED: Final = {"DOMESTIC_ONLY": ("domestic-only",), "SPECIAL_CATEGORY": ("special-category",)}  # what stands in place of a policy id
 
 
@@ -68,11 +69,11 @@ def minimise(
     """
     shown = allowed | ALWAYS
     fixed: list[Removed] = []
-    if "health" in shown and not message.body.get("strictly_necessary"):
-        shown -= {"health"}
+    if HEALTH in shown:
+        shown = shown - {HEALTH} | {HEALTH_WITH_REASON}
     event, missing = schemas.cut(message.family, message.event, shown)
-    if "health" in missing and "health" in allowed:
-        fixed.append(Removed("health", "SPECIAL_CATEGORY", FIXED["SPECIAL_CATEGORY"]))
+    if HEALTH in missing and HEALTH in allowed:
+        fixed.append(Removed(HEALTH, "SPECIAL_CATEGORY", FIXED["SPECIAL_CATEGORY"]))
     body, domestic = _without_domestic(event.get("body", {}), profile.country)
     if domestic:
         fixed.append(Removed("identifiers", "DOMESTIC_ONLY", FIXED["DOMESTIC_ONLY"]))
@@ -92,6 +93,7 @@ def deliver_event(  # noqa: PLR0913 -- the members domain.md b.0 says a delivery
     prior_undelivered: bool,
     lead_time: LeadTimeTold | None,
     checkpoint: str | None,
+    marks: Sequence[str] = (),
 ) -> Mapping[str, Any]:
     """Return the view's event with what the gateway adds in a delivery (domain.md b.0, last row)."""
     event = dict(view.event)
@@ -105,6 +107,9 @@ def deliver_event(  # noqa: PLR0913 -- the members domain.md b.0 says a delivery
         event["lead_time"] = {"required": lead_time.required, "given": lead_time.given, "late": lead_time.late, "row": lead_time.row}
     if checkpoint is not None:
         event["checkpoint"] = checkpoint
+    withheld = {r.group for r in view.removed}
+    if shown := [mark for mark in marks if MARKED_IN.get(mark) not in withheld]:
+        event["marks"] = shown
     return event
 
 

@@ -8,13 +8,14 @@ from typing import Any, Final
 
 from gateway.contract.errors import InvariantError
 from gateway.core import icao9303
-from gateway.core.groups import ALWAYS
+from gateway.core.groups import ALWAYS, HEALTH, HEALTH_WITH_REASON
 from gateway.core.groups import EXTENSIONS as EXTENSIONS_GROUP
 from gateway.core.problems import Severity
 from gateway.core.schema_source import EXTENSIONS, GROUP, REST, Schema, SchemaError
 
 CODE_LIST: Final = "x-code-list"
 CHECK: Final = "x-check"
+REASON: Final = "strictly_necessary"  # why health travels: beside it, or above
 _GONE: Final = object()
 
 
@@ -32,6 +33,7 @@ class GroupTree:
         """Return `value` with the allowed groups alone, and the groups that were there and are gone.
 
         `handling`, `routing` and `subject` are always kept. An extension is kept where `extensions`, or `extensions:<its URI>`, is allowed.
+        With `health:with-reason`, health is kept below whatever has its reason (`strictly_necessary`): of bodies carried, each by itself.
         What loses all it held is gone too. The given value is never changed. Raises `InvariantError` for what is outside the schema:
         it is in no group, so nobody may see it.
         """
@@ -46,6 +48,8 @@ def _cut(node: GroupTree | None, value: Any, allowed: frozenset[str], removed: s
     if node.group is not None:
         return value if node.group in allowed else _cut_group(node, value, allowed, removed)
     if isinstance(value, Mapping) and node.items is None:
+        if HEALTH_WITH_REASON in allowed and value.get(REASON):
+            allowed |= {HEALTH}
         members = {name: _cut(node.members.get(name), item, allowed, removed) for name, item in value.items()}
         left = {name: item for name, item in members.items() if item is not _GONE}
         return left if left or not value else _GONE

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Final
 
+from gateway.contract.values import Family
 from gateway.core.message import Message
 from gateway.core.problems import Problem, RuleId, Severity
-from gateway.core.rules import breach, general, order, registration, risk, transfer, travel  # noqa: F401 -- their bodies are carried here
-from gateway.core.rules.base import FREE_TEXTS, Kind, Rule, RuleContext, broken, register, rule
+from gateway.core.rules import breach, general, order, registration, risk, transfer, travel
+from gateway.core.rules.base import CHECKS, FREE_TEXTS, Check, Kind, Rule, RuleContext, broken, register, rule
 from gateway.core.travel import FAMILY as TRAVEL
 
 REQUEST: Final = "information-request"
@@ -18,6 +20,10 @@ SUCCESSFUL: Final = "RRT-00-00"
 HELD: Final = (registration.FAMILY, order.FAMILY, risk.FAMILY)  # whose bodies a response carries
 CORRECTED: Final = (TRAVEL, *HELD, breach.FAMILY, transfer.FAMILY)  # and a correction
 MARKS: Final = "/body/person/description/marks"
+BODY: Final = "/body"
+NOTHING: Final[Mapping[str, Any]] = {}
+OF_ANY_BODY: Final[tuple[Check, ...]] = (general.hurtful_narratives_are_announced, general.the_subject_is_whole)
+OF_ITS_DAY: Final = travel.IN_TIME | {"R-REG-12"}  # what was judged on the day a message was sent, and stands
 
 
 def _carried(way: str, families: tuple[str, ...]) -> Iterator[str]:
@@ -43,6 +49,43 @@ def suitability_is_answered_in_full(msg: Message, ctx: RuleContext) -> Iterator[
             yield broken(
                 "R-REQ-05", f"/body/{name}", "an answer that leaves out what was asked", expected=expected, severity=Severity.ERROR
             )
+
+
+def records_keep_the_rules_of_their_families(msg: Message, ctx: RuleContext) -> Iterator[Problem]:
+    """Check each record of a response by the message rules of its own family; pointers are into the response.
+
+    The subject of a response is what the request said of a person, and not what the holder of the record knows: a suspect who
+    is asked about may well be on a register. So no rule compares a record with it.
+    """
+    asked = replace(msg, event={**msg.event, "subject": NOTHING})
+    for index, record in enumerate(msg.body.get("records", ())):
+        for family, body in record.items():
+            place = f"{BODY}/records/{index}/{family}"
+            yield from (problem for problem in _judged(asked, family, body, place, ctx) if (problem.pointer or "").startswith(place))
+
+
+def a_replacement_keeps_the_rules_of_its_family(msg: Message, ctx: RuleContext) -> Iterator[Problem]:
+    """Check what replaces a body by the message rules of its family; pointers are into the correction.
+
+    Whether the notice came in time, and the record was of late, was judged on the day the message that is corrected was sent, and its
+    mark stands. A register that mends a slip gives no new notice of a journey, which may be long past: those rules say nothing here.
+    """
+    for family, body in msg.body.get("replacement", NOTHING).items():
+        place = f"{BODY}/replacement/{family}"
+        yield from (problem for problem in _judged(msg, family, body, place, ctx) if problem.rule not in OF_ITS_DAY)
+
+
+CHECKS[RESPONSE].append(records_keep_the_rules_of_their_families)
+CHECKS[CORRECTION].append(a_replacement_keeps_the_rules_of_its_family)
+
+
+def _judged(msg: Message, family: str, body: Mapping[str, Any], place: str, ctx: RuleContext) -> Iterator[Problem]:
+    """Yield what the rules of a family find in a body that another message carries at a place."""
+    carried = replace(msg, family=Family(family, msg.family.version), event={**msg.event, "body": body})
+    for check in (*OF_ANY_BODY, *CHECKS[family]):
+        for problem in check(carried, ctx):
+            head, _, below = (problem.pointer or "").partition(f"{BODY}/")
+            yield replace(problem, pointer=f"{place}/{below}") if below and not head else problem
 
 
 # (id, kind, effect, source, where it is held, text, families, what of it waits)

@@ -19,6 +19,9 @@ from gateway.core.travel import FAMILY, Segment, Stop, Travel, read_travel
 NOTIFIED: Final = "/body/notified_by_subject_at"
 SEGMENTS: Final = "/body/itinerary/segments"
 IRELAND: Final = Country("IE")
+IN_TIME: Final = frozenset({  # the rules on whether, and how, notice was given in time
+    *(f"R-TRV-{number}" for number in ("01", "02", "03a", "03b", "03c", "03d", "05", "17")), "R-TIM-02", "R-TIM-03",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

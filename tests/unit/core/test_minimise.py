@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.contract.values import Country, Environment, Family, Jti, PartnerId, Ref, Removed, Role
-from gateway.core.groups import ALWAYS, GOVERNED
+from gateway.core.groups import ALWAYS, GOVERNED, HEALTH, HEALTH_WITH_REASON
 from gateway.core.message import Message
 from gateway.core.minimise import deliver_event, minimise, reasons
 from gateway.core.policy import Answer, Effect
@@ -27,6 +27,8 @@ class Schemas:
     """Cuts a flat body by the names above: what a schema with one leaf per group does."""
 
     def cut(self, _family: Family, event: Mapping[str, Any], allowed: frozenset[str]) -> tuple[Mapping[str, Any], frozenset[str]]:
+        if HEALTH_WITH_REASON in allowed and event["body"].get("strictly_necessary"):
+            allowed |= {HEALTH}
         kept = {**event, "body": {k: v for k, v in event["body"].items() if OF[k] in allowed}}
         gone = {OF[k] for k in event["body"] if OF[k] not in allowed}
         if "extensions" in event and "extensions" not in allowed:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from gateway.contract.values import Family
+from gateway.core.groups import GOVERNED
+from gateway.core.minimise import minimise
 from gateway.core.rules import RULES, check_all
-from gateway.core.rules.exchange import CORRECTION, RESPONSE
+from gateway.core.rules.exchange import CORRECTION, OF_ITS_DAY, RESPONSE
 from gateway.core.rules.transfer import FAMILY as TRANSFER
-from tests.unit.core.samples import changed, context, message
+from tests.unit.core.samples import changed, context, message, partner
 from tests.unit.core.schema_samples import DAY, schemas, shipped
 
 
@@ -28,6 +30,7 @@ def faults(family, event):
     return [p.pointer for p in schemas().check(Family(family, "1.0"), event, on=DAY)]
 
 
+REPLACEMENT = "/body/replacement"
 SPENT, CAUTIONS, RELEASED = "/body/includes_spent", "/body/includes_cautions", "/body/supervision/release_date"
 LICENCE, BASIS, PHASE = "/body/licence_end", "/body/supervision/release_basis", "/body/supervision/phase"
 COMMUNITY = (("/body/orders/0/kind", "COMMUNITY_ORDER"), (LICENCE, ...), (BASIS, ...), (RELEASED, ...))
@@ -70,10 +73,124 @@ def test_rules_answer_whatever_is_missing():
             assert isinstance(found(family, put(family, (f"/body/{name}", ...))), list)
 
 
+# --- bodies that others carry ---------------------------------------------------------------------------------------------
+
+TRAVEL, ORDER, RISK, RECORD, BREACH = (
+    "travel-notification", "order-summary", "risk-update", "registration-record", "breach-notification",
+)  # fmt: skip
+LATE = ("/body/notified_by_subject_at", "2026-11-30T10:00:00Z")  # of a journey on 10 December
+NO_RETURN = ("/body/itinerary/return", ...)
+BACKWARDS = ("/body/itinerary/segments/0/arrival/date", "2020-01-01")
+A_WOMAN = ("/body/person/sex", 2)
+OFFENCE = ("/body/narratives", [{"kind": "OFFENCE", "text": "Fictional.", "language": "en"}])
+OLD = ("/body/record_as_of", "2020-01-01")
+HALF = ("/body/expires_on", "2030-01-01")
+NEW = ("/body/new_offence", True)
+NO_SOPO = (("/body/order/kind", "SOPO"), ("/body/order/made_on", "2020-01-01"))
+
+
+def carried(family, *changes):
+    """A response with one record, or a correction, and where its body is."""
+    body = put(family, *changes)["body"]
+    if family in {ORDER, RISK, RECORD}:
+        yield RESPONSE, put(RESPONSE, ("/body/records", [{family: body}])), f"/body/records/0/{family}"
+    yield CORRECTION, put(CORRECTION, ("/body/replacement", {family: body})), f"{REPLACEMENT}/{family}"
+
+
+@pytest.mark.parametrize(
+    ("family", "changes", "rule_id"),
+    [
+        pytest.param(TRAVEL, [NO_RETURN], "R-TRV-06", id="a-return-left-out"),
+        pytest.param(TRAVEL, [BACKWARDS], "R-TRV-11", id="a-journey-backwards"),
+        pytest.param(ORDER, NO_SOPO, "R-ORD-07", id="a-sopo-too-late"),
+        pytest.param(RISK, [A_WOMAN], "R-RSK-01", id="rm2000-of-a-woman"),
+        pytest.param(RISK, [OFFENCE], "R-GEN-18", id="a-narrative-without-its-warning"),
+        pytest.param(RECORD, [HALF], "R-REG-04", id="half-a-period"),
+        pytest.param(BREACH, [NEW], "R-BRE-01", id="no-new-offence"),
+        pytest.param(TRANSFER, [(RELEASED, ...)], "R-SUP-01", id="released-on-no-day"),
+    ],
+)
+def test_a_body_that_is_carried_keeps_the_rules_of_its_family(family, changes, rule_id):
+    alone = [(rule, severity, pointer) for rule, severity, pointer in found(family, put(family, *changes)) if rule not in OF_ITS_DAY]
+    assert rule_id in {rule for rule, _, _ in alone}
+    for carrier, event, place in carried(family, *changes):
+        moved = [(rule, severity, pointer.replace("/body", place, 1)) for rule, severity, pointer in alone if pointer.startswith("/body/")]
+        assert sorted(found(carrier, event)) == sorted(moved)
+
+
+@pytest.mark.parametrize("family", [TRAVEL, ORDER, RISK, RECORD, BREACH, TRANSFER])
+def test_a_valid_body_has_no_fault_where_it_is_carried(family):
+    for carrier, event, _ in carried(family):
+        assert found(carrier, event) == []
+
+
+def test_each_record_is_judged_at_its_own_place():
+    records = [{RISK: put(RISK, A_WOMAN)["body"]}, {RECORD: put(RECORD)["body"]}, {RISK: put(RISK, OFFENCE)["body"]}]
+    assert {(rule, pointer) for rule, _, pointer in found(RESPONSE, put(RESPONSE, ("/body/records", records)))} == {
+        ("R-RSK-01", "/body/records/0/risk-update/rm2000"),
+        ("R-RSK-04", "/body/records/0/risk-update/arms"),
+        ("R-GEN-18", "/body/records/2/risk-update/narratives/0/content_warning"),
+    }
+
+
+@pytest.mark.parametrize("rule_id", sorted(OF_ITS_DAY))
+def test_what_was_judged_on_the_day_it_was_sent_is_not_judged_again(rule_id):
+    """A notice that was late is marked already; a register that mends a slip gives no new notice of a journey."""
+    assert RULES[rule_id].effect in {"W", "N"}, "nothing that rejects a message goes unjudged"
+    for _, event, _ in carried(TRAVEL, LATE):
+        assert rule_id not in {rule for rule, _, _ in found(CORRECTION, event)}
+
+
+def test_the_notice_itself_is_late():
+    assert "R-TRV-03a" in {rule for rule, _, _ in found(TRAVEL, put(TRAVEL, LATE))}
+
+
+def test_an_old_record_is_warned_of_in_a_response_and_not_in_a_correction():
+    (response, answer, place), (correction, mended, _) = carried(RECORD, OLD)
+    assert ("R-REG-12", "warning", f"{place}/record_as_of") in found(response, answer)
+    assert "R-REG-12" not in {rule for rule, _, _ in found(correction, mended)}
+
+
+@pytest.mark.parametrize(
+    ("family", "subject", "expected"),
+    [
+        pytest.param(RISK, ("/subject/status", "SUSPECTED"), "R-RSK-03", id="a-suspect"),
+        pytest.param(RECORD, ("/subject/status", "SUSPECTED"), "R-REG-11", id="on-a-register"),
+        pytest.param(ORDER, ("/subject/is_minor", "YES"), "R-GEN-20", id="called-a-minor"),
+    ],
+)
+def test_the_subject_is_the_sender_s_word_in_a_correction_and_the_asker_s_in_a_response(family, subject, expected):
+    """Whoever asks about a suspect may get the record of somebody convicted: what the asker said of them is not the holder's fault."""
+    (response, answer, _), (correction, mended, _) = carried(family)
+    assert found(response, changed(*subject, answer)) == []
+    assert (expected, "error", subject[0]) in found(correction, changed(*subject, mended))
+
+
+def test_health_that_is_carried_goes_with_the_reason_of_its_own_body_alone():
+    with_reason, without, order = (put(family)["body"] for family in (RISK, RISK, ORDER))
+    del without["strictly_necessary"]
+    event = put(RESPONSE, ("/body/records", [{RISK: with_reason}, {ORDER: order}, {RISK: without}]))
+    view = minimise(message(event, family=RESPONSE), frozenset(GOVERNED), partner("fr-police", "FR"), schemas())
+    kept = [next(iter(record.values())) for record in view.event["body"]["records"]]
+    assert kept[:2] == [with_reason, order]
+    assert "risk_to_self" in with_reason["oasys"]
+    assert kept[2]["oasys"].keys() == without["oasys"].keys() - {"risk_to_self"}
+    assert [(one.group, one.reason) for one in view.removed] == [("health", "SPECIAL_CATEGORY")]
+
+
+@pytest.mark.parametrize(("reason", "seen"), [("Fictional reason.", True), (..., False)])
+def test_health_alone_is_seen_with_its_reason_alone(reason, seen):
+    """Nothing else of the replacement is allowed, so nothing else can hold its place."""
+    event = changed(f"{REPLACEMENT}/{RISK}/strictly_necessary", reason, put(CORRECTION, (REPLACEMENT, {RISK: put(RISK)["body"]})))
+    view = minimise(message(event, family=CORRECTION), frozenset({"health"}), partner("fr-police", "FR"), schemas())
+    assert ("replacement" in view.event.get("body", {})) is seen
+    assert ("SPECIAL_CATEGORY" in {one.reason for one in view.removed}) is not seen
+
+
 # --- what the schema asks of each kind ------------------------------------------------------------------------------------
 
 REQUEST = "information-request"
-KIND, STAGE, REPLACEMENT = "/body/kind", "/body/stage", "/body/replacement"
+KIND, STAGE = "/body/kind", "/body/stage"
 WITHDRAWN = ((KIND, "WITHDRAW"), (REPLACEMENT, ...), ("/body/fields_changed", ...))
 DISCLOSED = (("/handling/purpose", "DISCLOSURE_SCHEME"), ("/body/records", []), ("/body/disclosure", {"result": "CONCERN"}))
 CHECK = (("/handling/purpose", "DISCLOSURE_SCHEME"), (KIND, "DISCLOSURE_SCHEME"))
