@@ -39,7 +39,7 @@ def test_what_waits_is_the_closed_list():
         "R-REG-13",
         "R-REQ-03", "R-REQ-04", "R-REQ-07",
         "R-CNV-01", "R-CNV-02", "R-CNV-03",
-        "R-INT-04", "R-SAF-02", "R-SAF-05", "R-REF-02",
+        "R-INT-04", "R-SAF-02", "R-SAF-05", "R-REF-03",
     }  # fmt: skip
 
 

@@ -15,10 +15,9 @@ register(Rule(
 register(Rule(
     id=RuleId("R-REF-02"), kind="decision", effect="R", source="S003; own", where="gateway.core.referral.is_barred",
     text="A referral reaches providers of support only, never police, and changes no register.", families=(FAMILY,),
-    waits="that a referral changes no register",
 ))  # fmt: skip
 register(Rule(
-    id=RuleId("R-REF-03"), kind="system", effect="-", source="S003; own", where="",
+    id=RuleId("R-REF-03"), kind="system", effect="-", source="S003; own", where="gateway.app.safe.Safe",
     text="Referrals live apart: own index keys; no reconciliation, interest, statistics, simulation or officer's view reaches them.",
-    families=(FAMILY,),
+    families=(FAMILY,), waits="that no statistics, simulation or officer's view reaches them",
 ))  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.app.ports import SubjectRow
 from gateway.app.safe import EpochMissingError, Safe, is_referral
-from gateway.contract.values import Family, PartnerId, SubjectKey
+from gateway.contract.values import Family, Jti, PartnerId, SubjectKey
 from gateway.core import vault
 from gateway.core.vault import Compartment
 from gateway.testing.clock import SeededDice
@@ -36,6 +36,13 @@ def test_the_same_subject_has_another_row_key_among_referrals():
     assert referred == "r-" + vault.subject_key_of(REFERRALS.index_key, *NOTICE.subject)
     assert vault.subject_key_of(REGISTERS.index_key, *NOTICE.subject) == register
     assert register not in referred
+
+
+def test_an_anonymous_referral_is_its_own_subject():
+    event = {**REFERRAL.event, "subject": {"status": "SELF_REFERRED", "is_minor": "UNKNOWN"}}
+    first, second = (replace(REFERRAL, event=event, jti=Jti(TXN[:-1] + n)) for n in "12")
+    assert SAFE.index(first) != SAFE.index(second)
+    assert is_referral(SAFE.index(first))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
