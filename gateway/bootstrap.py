@@ -22,6 +22,7 @@ from gateway.api.edge import Bounds, Edge, PublicInfo
 from gateway.app.channels import Events, Outcomes, Submissions
 from gateway.app.configured import digests_of, record, record_waivers
 from gateway.app.courier import Courier
+from gateway.app.escalate import Escalate
 from gateway.app.inbox import Inbox
 from gateway.app.intake import Intake
 from gateway.app.outgoing import Outgoings
@@ -145,7 +146,7 @@ def load_profiles(settings: Settings, adapters: Mapping[str, Adapter], *, refere
     vocabulary = Vocabulary.of(schemas, reference)
     manifests = {id_: adapter.manifest for id_, adapter in adapters.items()}
     has_channels = settings.bus.kind == "kafka"
-    return load_partners(settings.paths.partners, vocabulary=vocabulary, adapters=manifests, has_channels=has_channels)
+    return load_partners(settings.paths.partners, vocabulary=vocabulary, adapters=manifests, has_channels=has_channels, desk=settings.desk)
 
 
 def load(settings: Settings, keys: PrivateKeys, store: FileKeystore) -> Loaded:
@@ -161,7 +162,7 @@ def load(settings: Settings, keys: PrivateKeys, store: FileKeystore) -> Loaded:
         id_: adapter.format({"uri_base": settings.uri_base}) for id_, adapter in adapters.items() if adapter.manifest.kind is Kind.FORMAT
     }
     grounds = Grounds(
-        environment=settings.environment, directory=directory, policies=policies, schemas=schemas, reference=reference,
+        environment=settings.environment, directory=directory, policies=policies, schemas=schemas, reference=reference, tables=tables,
         shows_conditions={id_: made.shows_conditions() for id_, made in formats.items()},
         digests={
             "policies": policies.digest, "rules": tables.digest, "reference": reference.digest, "schemas": schemas.digest,
@@ -175,7 +176,10 @@ def load(settings: Settings, keys: PrivateKeys, store: FileKeystore) -> Loaded:
     )  # fmt: skip
     signers = Signers(document=keys.signing_key(Use.DOCUMENT, now), receipt=keys.signing_key(Use.RECEIPT, now))
     contact = {name: value for name, value in settings.contact.model_dump().items() if value}
-    world = World(context=context, grounds=grounds, signers=signers, formats=formats, contact=contact, origin=settings.origin)
+    world = World(
+        context=context, grounds=grounds, signers=signers, formats=formats, contact=contact, origin=settings.origin,
+        desk=PartnerId(settings.desk) if settings.desk else None,
+    )  # fmt: skip
     return Loaded(world, partners, adapters)
 
 
@@ -274,12 +278,14 @@ async def _inner(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry, me
     sequencer = Sequencer(store, _checkpoint_signer(settings, keys.signing_key(Use.CHECKPOINT, clock.now())), clock, holder=process)
     events = Events(store, bus, clock, telemetry=telemetry, source=settings.uri_base, holder=process)
     timers = Timers(store, settle, clock=clock)
+    escalate = Escalate(store, holder, outgoings, clock=clock, dice=dice, telemetry=telemetry)
     built.loops |= {
         "submissions": until_stopped(requests.submissions.run),
         "remembered": until_stopped(requests.remembered.run),
         "seal": every(SEAL_SECONDS, seal.run_once),
         "settle": Outcomes(bus, settle, telemetry).run,
         "timers": every(TIMER_SECONDS, timers.run_once),
+        "escalate": every(TIMER_SECONDS, escalate.run_once),
         "sequence": every(SEQUENCE_SECONDS, _sequence(sequencer, telemetry)),
         "events": every(EVENTS_SECONDS, events.run_once),
         "forget": every(FORGET_SECONDS, _forget(store, clock)),
@@ -381,6 +387,7 @@ def _measure(store: Store, requests: Requests, metrics: Metrics, clock: SystemCl
         async with store.reading() as work:
             metrics.show_legs(await work.counts())
             oldest = await work.oldest_due()
+            metrics.show_overdue(await work.overdue_watches())
         metrics.oldest.set(0 if oldest is None else max((clock.now() - oldest).total_seconds(), 0))
         metrics.queue.set(requests.submissions.depth)
         return 0

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gateway import bootstrap
 from gateway.app.channels import Outcomes
 from gateway.app.courier import Courier
+from gateway.app.escalate import Escalate
 from gateway.app.inbox import Inbox
 from gateway.app.intake import Intake, Outcome, Submission
 from gateway.app.outgoing import Outgoings
@@ -159,7 +160,9 @@ class House:
     checkpoint_key: CheckpointKey
     metrics: Metrics
     bus: MemoryBus
+    escalate: Escalate
     tokens_sent: dict[str, bytes] = field(default_factory=dict)
+    opened: dict[str, Got] = field(default_factory=dict)
 
     # --- the senders' side
 
@@ -170,11 +173,18 @@ class House:
         now = int(self.clock.now().timestamp())
         jti = self.dice.uuid7(self.clock.now())
         made: dict[str, Any] = {
-            "iss": sender, "aud": GATEWAY, "jti": jti, "iat": now, "toe": now, "txn": jti, "events": {family_uri(BASE, family): event}
+            "iss": sender, "aud": GATEWAY, "jti": jti, "iat": now, "toe": now, "txn": self._conversation(event) or jti,
+            "events": {family_uri(BASE, family): event},
         } | claims  # fmt: skip
         made = {name: value for name, value in made.items() if value is not ...}
         signed = tokens.sign(made, self.keys[PartnerId(sender)].signing(Use.SUBMIT), typ=tokens.EVENT)
         return signed if plain else self.encrypt(signed)
+
+    def _conversation(self, event: Mapping[str, Any]) -> str | None:
+        """Return the `txn` of what an event answers, as its sender read it."""
+        jti = event.get("routing", {}).get("in_response_to", {}).get("jti")
+        seen = [self.opened] + [partner.received for partner in self.partners.values()]
+        return next((got[jti].claims["txn"] for got in seen if jti in got), None)
 
     def encrypt(self, signed: bytes) -> bytes:
         return tokens.encrypt(signed, self.keys[GATEWAY].pairs[Use.ENCRYPT].entry)  # type: ignore[arg-type]  # an ENCRYPT entry
@@ -209,6 +219,7 @@ class House:
         async with asyncio.timeout(seconds):
             while True:
                 busy = await self.seal.run_once() + await self.timers.run_once() + await self.sequencer.run_once()
+                busy += await self.escalate.run_once()
                 async with self.store.reading() as work:
                     counts = await work.counts()
                 sending = sum(count for (_, state), count in counts.items() if state is State.SENDING)
@@ -254,7 +265,8 @@ class House:
         entry = self.keys[GATEWAY].pairs[Use.DOCUMENT].entry
         verified = tokens.verify(token, entry)  # type: ignore[arg-type]  # a DOCUMENT entry is a VerifyKey
         assert verified.claims["aud"] == partner
-        return Got(verified.jti, verified.claims, verified.digest)
+        self.opened[verified.jti] = Got(verified.jti, verified.claims, verified.digest)
+        return self.opened[verified.jti]
 
 
 PARTNER_USES = (Use.SUBMIT, Use.REQUEST, Use.ENCRYPT)
@@ -301,7 +313,7 @@ async def house(
     policies = policies or load_policies(ROOT / "policies", partners=[*profiles, *SHIPPED])
     format_ = bootstrap.load_adapters()["native"].format({"uri_base": BASE})
     grounds = Grounds(
-        environment=Environment.TEST, directory=directory, policies=policies, schemas=SCHEMAS, reference=REFERENCE,
+        environment=Environment.TEST, directory=directory, policies=policies, schemas=SCHEMAS, reference=REFERENCE, tables=TABLES,
         shows_conditions={"native": format_.shows_conditions()}, digests={"policies": policies.digest, "rules": TABLES.digest},
     )  # fmt: skip
     own = keys[GATEWAY]
@@ -348,7 +360,7 @@ async def _open(
     made = House(
         clock, dice, store, holder, intake, requests, Seal(store, bus, sealer, settle=settle, holder=holder, clock=clock, telemetry=telemetry),
         settle, inbox, Timers(store, settle, clock=clock), Sequencer(store, signer, clock, holder="house"), evidence, keys, {},
-        signer.key, metrics, bus,
+        signer.key, metrics, bus, Escalate(store, holder, outgoings, clock=clock, dice=dice, telemetry=telemetry),
     )  # fmt: skip
     made.partners = {
         p.id: Partner(lambda body, id_=p.id: made.open(id_, body))

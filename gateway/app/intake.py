@@ -15,26 +15,41 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
 from gateway.app import records, rows
+from gateway.app.escalate import watch_rows
+from gateway.app.history import History
 from gateway.app.locked import Locked
 from gateway.app.outgoing import Line, Outgoings
-from gateway.app.ports import Clock, Dice, Earlier, LegRow, MessageRow, RefusalRow, Store, StoreUnavailableError, Telemetry, UnitOfWork
+from gateway.app.ports import (
+    Clock,
+    Dice,
+    Earlier,
+    LegRow,
+    MessageRow,
+    RefusalRow,
+    Store,
+    StoreUnavailableError,
+    Telemetry,
+    UnitOfWork,
+    WatchRow,
+)
 from gateway.app.safe import Safe
 from gateway.app.settle import Change, Settle
 from gateway.app.world import Holder, World
 from gateway.contract.errors import InvariantError
 from gateway.contract.values import Jti, Lane, PartnerId, Ref, SubjectKey
 from gateway.core import receipts, tokens
-from gateway.core.admission import ACKNOWLEDGEMENT, Accepted, Rejected, admit
-from gateway.core.decided import Decision
+from gateway.core.admission import Accepted, Rejected, admit
+from gateway.core.decided import Decision, Reason
 from gateway.core.decision import decide
 from gateway.core.delivery import Event
 from gateway.core.evidence.merkle import leaf_hash
-from gateway.core.facts import Answered, Facts
+from gateway.core.facts import Answered
+from gateway.core.families import ACKNOWLEDGEMENT
 from gateway.core.message import Message, Signed
 from gateway.core.problems import Code, Problem, UntrustedError
 from gateway.core.request_tokens import RequestIdentity
@@ -45,6 +60,9 @@ INTERNAL: Final = Problem(
 CONFLICT: Final = Problem(
     code=Code.CONFLICT, detail="this jti was accepted before with other content", expected="a new jti for new content", claim="jti"
 )
+AGAIN: Final = Problem(
+    code=Code.UNAVAILABLE, detail="another content under this jti was rejected this moment", expected="send it again"
+)  # fmt: skip
 REPLAYED: Final = UntrustedError("request token used twice")
 UNMATCHED: Final = Problem(
     code=Code.REPLY_UNMATCHED, detail="no message to you has this iss and jti", expected="the iss and jti of the token you received",
@@ -86,22 +104,26 @@ class _Batch:
     now: datetime
     world: World
     locked: Locked
+    history: History
     checkpoint: str | None
-    messages: list[MessageRow]
-    legs: list[LegRow]
-    refusals: list[RefusalRow]
-    entries: list[bytes]
-    receipts: dict[Ref, bytes]
-    lifts: dict[Line, Lane]
-    changes: list[Change]
-    lines: list[Line]
+    messages: list[MessageRow] = field(default_factory=list)
+    legs: list[LegRow] = field(default_factory=list)
+    refusals: list[RefusalRow] = field(default_factory=list)
+    watches: list[WatchRow] = field(default_factory=list)
+    entries: list[bytes] = field(default_factory=list)
+    receipts: dict[Ref, bytes] = field(default_factory=dict)
+    rejected: dict[Ref, Outcome] = field(default_factory=dict)
+    lifts: dict[Line, Lane] = field(default_factory=dict)
+    changes: list[Change] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
 
     async def flush(self, work: UnitOfWork) -> None:
         """Write the rows gathered so far."""
         await work.add_messages(self.messages)
         await work.add_legs(self.legs)
         await work.add_refusals(self.refusals)
-        for rows_ in (self.messages, self.legs, self.refusals):
+        await work.add_watches(self.watches)
+        for rows_ in (self.messages, self.legs, self.refusals, self.watches):
             rows_.clear()
 
 
@@ -186,10 +208,13 @@ class Intake:
         earlier = await work.earlier(sorted(others))
         batch = await self._open_batch(work, {i: fresh[i] for i in first.values()}, answered, world, now)
         answered = await self._answered(work, [fresh[i].message for i in first.values()])  # again: no fact is older than the locks
+        await batch.history.prepare([(fresh[i].message, self._subject(fresh[i].message, answered)) for i in first.values()])
         for i, member in members.items():
             ref = _ref(ids[i])
             if first.get(ref) == i:
                 outcomes[i] = await self._accept_one(work, i, fresh[i], answered, batch)
+            elif ref in batch.rejected:
+                outcomes[i] = batch.rejected[ref] if ids[i].digest == ids[first[ref]].digest else Outcome(problems=(AGAIN,))
             elif first.get(ref, i) < i:  # twice in one batch: the first decides
                 outcomes[i] = _repeat(ids[i], Earlier(ref, ids[first[ref]].digest, batch.receipts[ref]))
             elif ref in earlier:
@@ -210,12 +235,14 @@ class Intake:
         rows_locked = await work.lock_subjects({key: self._safe.new_subject_key(key) for key in sorted(keys)}) if keys else {}
         checkpoint = await work.latest_checkpoint()
         note = None if checkpoint is None else checkpoint.note
-        return _Batch(now, world, Locked(rows_locked), note, [], [], [], [], {}, {}, [], [])
+        locked = Locked(rows_locked)
+        history = History(work, self._safe, self._outgoings, locked=locked, gateway=world.context.gateway)
+        return _Batch(now, world, locked, history, note)
 
     def _subject(self, message: Message, answered: Mapping[Jti, Answered]) -> SubjectKey:
         """Return the subject's key; a reply counts to the original's."""
         told = _told(message, answered)
-        return told.subject if told is not None else self._safe.index(message)
+        return self._safe.index(message, None if told is None else told.subject)
 
     async def _accept_one(
         self, work: UnitOfWork, index: int, accepted: Accepted, answered: Mapping[Jti, Answered], batch: _Batch
@@ -230,17 +257,22 @@ class Intake:
     async def _accept(self, work: UnitOfWork, accepted: Accepted, answered: Mapping[Jti, Answered], batch: _Batch) -> Outcome:
         message, world, now = accepted.message, batch.world, batch.now
         told = _told(message, answered)
-        facts = Facts(answered=told)
-        decision = decide(accepted, facts, grounds=world.grounds, now=now, new_id=lambda: self._dice.uuid7(now))
         subject = batch.locked.rows[self._subject(message, answered)]
+        facts = await batch.history.facts(message, subject.key, self._spelt(told, message))
+        decision = decide(accepted, facts, grounds=world.grounds, now=now, new_id=lambda: self._dice.uuid7(now))
+        if isinstance(decision, Rejected):
+            batch.rejected[message.ref] = self._reject(_signed_of(accepted), decision, batch)
+            return batch.rejected[message.ref]
         row = rows.message_row(
-            message, accepted.token, facts, channel=message.iss, subject=subject, safe=self._safe, digests=world.grounds.digests, now=now
-        )
+            message, accepted.token, facts, channel=message.iss, subject=subject, safe=self._safe, digests=world.grounds.digests,
+            marks=decision.marks, now=now,
+        )  # fmt: skip
         legs, refusals = rows.rows_of(
             message, decision, subject=subject.key, seq=batch.locked.next(subject.key), policy_digest=world.grounds.policies.digest, now=now
         )
         entry = records.accepted_entry(row, message.digest, legs, refusals, now)
         batch.messages.append(row)
+        batch.watches += watch_rows(row, message, decision, tables=world.context.tables, now=now)
         batch.legs += legs
         batch.refusals += refusals
         batch.entries.append(entry)
@@ -250,7 +282,9 @@ class Intake:
             if leg.lane is not Lane.ROUTINE
         }
         batch.lines += [(leg.partner, leg.subject) for leg in legs]
-        if told is not None:
+        batch.history.add(message, subject.key, legs, now)
+        batch.changes += [Change(leg_id=r.leg_id, event=r.event, reason=Reason.WITHDRAWN.value) for r in decision.recalls]
+        if told is not None and message.family.name == ACKNOWLEDGEMENT:
             batch.changes.append(Change(leg_id=told.leg_id, event=Event.RECEIPTED, proof=message.digest, code=_answer_code(message)))
         receipt = self._receipt(message, entry, accepted, decision, batch)
         batch.receipts[message.ref] = receipt
@@ -258,6 +292,12 @@ class Intake:
             await batch.flush(work)  # alerts are written after what they are about
             batch.lines += await self._outgoings.alerts(work, message, decision.alerts, subject=subject.key, locked=batch.locked, now=now)
         return Outcome(receipt=receipt)
+
+    def _spelt(self, told: Answered | None, message: Message) -> Answered | None:
+        """Return what is answered with its `txn` as messages spell it, where the reply has the same: rows of referrals do not say it."""
+        if told is None or told.txn != self._safe.conversation(told.subject, message.txn):
+            return told
+        return replace(told, txn=message.txn)
 
     def _receipt(self, message: Message, entry: bytes, accepted: Accepted, decision: Decision, batch: _Batch) -> bytes:
         claims = receipts.receipt_claims(
@@ -291,6 +331,7 @@ class Intake:
             await work.give_turns(batch.lines)
         await batch.locked.save(work)
         await work.save_receipts(batch.receipts)
+        await work.unclaim(sorted(batch.rejected))
 
 
 async def _replayed(work: UnitOfWork, requests: Mapping[int, RequestIdentity]) -> list[int]:
@@ -338,15 +379,16 @@ def _repeat(signed: Signed, earlier: Earlier) -> Outcome:
 
 
 def _told(message: Message, answered: Mapping[Jti, Answered]) -> Answered | None:
-    """Return the leg an acknowledgement answers: one to its sender."""
-    if message.family.name != ACKNOWLEDGEMENT or message.in_response_to is None:
+    """Return the leg a reply answers: one to its sender."""
+    if message.in_response_to is None:
         return None
     told = answered.get(message.in_response_to.jti)
     return told if told is not None and told.partner == message.iss and message.in_response_to.iss == message.aud else None
 
 
 def _unmatched(message: Message, answered: Mapping[Jti, Answered]) -> bool:
-    return message.family.name == ACKNOWLEDGEMENT and _told(message, answered) is None
+    """Say whether a reply answers nothing that was sent to its sender (R-CNV-01)."""
+    return message.in_response_to is not None and _told(message, answered) is None
 
 
 def _answer_code(message: Message) -> str:

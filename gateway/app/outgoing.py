@@ -16,11 +16,11 @@ from gateway.contract.errors import GatewayError
 from gateway.contract.values import Jti, Lane, PartnerId, Role, SubjectKey
 from gateway.core import acknowledge
 from gateway.core.acknowledge import Author, LegEnd
-from gateway.core.admission import ACKNOWLEDGEMENT
 from gateway.core.decided import Alert, Candidate
 from gateway.core.decision import decide_for
 from gateway.core.delivery import State
 from gateway.core.facts import NO_FACTS
+from gateway.core.families import ACKNOWLEDGEMENT
 from gateway.core.message import Message
 from gateway.core.routing import Routed
 from gateway.core.schema import family_uri
@@ -66,7 +66,7 @@ class Outgoings:
         self, work: UnitOfWork, original: Message, alerts: Sequence[Alert], *, subject: SubjectKey, locked: Locked, now: datetime
     ) -> list[Line]:
         """Alert the sender and the managing authority; return the lines that have a new leg."""
-        written = [(acknowledge.of_alert(original, alert.code, self._author(now)), to, subject) for alert in alerts for to in alert.to]
+        written = [(acknowledge.of_alert(original, alert, self._author(now)), to, subject) for alert in alerts for to in alert.to]
         return await self._write(work, written, locked, now)
 
     def read(self, row: MessageRow, locked: Locked) -> Message:

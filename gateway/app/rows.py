@@ -28,6 +28,7 @@ def message_row(  # noqa: PLR0913 -- a row is made of many things
     safe: Safe,
     digests: Mapping[str, str],
     now: datetime,
+    marks: tuple[str, ...] = (),
 ) -> MessageRow:
     """Return the row of an accepted message, its payload and facts encrypted under a message key of its own."""
     key, wrapped = safe.new_message_key(subject)
@@ -37,16 +38,24 @@ def message_row(  # noqa: PLR0913 -- a row is made of many things
         txn=safe.conversation(subject.key, message.txn), lane=message.lane, received_at=now, iat=message.iat,
         delete_by=last_day.replace(hour=23, minute=59, second=59, tzinfo=UTC),
         payload=safe.seal(key, payload, of=message.ref, what="payload"), wrapped=wrapped,
-        facts=safe.seal(key, _facts(facts), of=message.ref, what="facts"), decision=digests,
+        facts=safe.seal(key, _facts(facts, marks), of=message.ref, what="facts"), decision=digests,
     )  # fmt: skip
 
 
-def _facts(facts: Facts) -> bytes:
+def _facts(facts: Facts, marks: tuple[str, ...]) -> bytes:
+    """Write down what a decision rested on (R-GEN-21): which messages, not again what they say."""
     answered = facts.answered
-    value: dict[str, Any] = {"unread": list(facts.unread)}
+    value: dict[str, Any] = {"unread": list(facts.unread), "marks": list(marks)}
     if answered is not None:
         value["answered"] = {"leg_id": answered.leg_id, "jti": answered.jti, "partner": answered.partner, "state": answered.state.value}
+    if facts.earlier:
+        value["earlier"] = [{"iss": e.message.iss, "jti": e.message.jti, "family": e.message.family.name} for e in facts.earlier]
     return strict_json.canonical(value)
+
+
+def read_marks(facts: bytes) -> tuple[str, ...]:
+    """Read what every copy of a message is marked with, from the facts kept with it."""
+    return tuple(strict_json.reread(facts).get("marks", ()))
 
 
 def own_payload(message: Message, uri: str) -> bytes:

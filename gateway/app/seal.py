@@ -59,6 +59,7 @@ class Opened:
     key: bytes
     message: Message
     lead: LeadTime | None  # None too where the sender left: it has no law of its own to reckon by
+    marks: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,8 @@ class Sealer:
         key = self._safe.message_key(material.subjects[row.subject], row.wrapped)
         message = rows.read_message(row, self._safe.open(key, row.payload, of=ref, what="payload"), context.uri_base)
         known = context.directory.find(message.iss) is not None
-        return Opened(key, message, lead_time_of(message, context, received_at=row.received_at) if known else None)
+        lead = lead_time_of(message, context, received_at=row.received_at) if known else None
+        return Opened(key, message, lead, rows.read_marks(self._safe.open(key, row.facts, of=ref, what="facts")))
 
     def record_key(self, leg: LegRow) -> bytes:
         """Return the bus key of a leg: an HMAC over partner and subject, so that the outer zone cannot link a person over countries."""
@@ -151,6 +153,7 @@ class Sealer:
         event = deliver_event(
             view, original=message.ref, subject_iss=message.subject[1], previous=material.previous.get((leg.partner, leg.subject)),
             prior_undelivered=leg.leg_id in material.undelivered, lead_time=original.lead, checkpoint=material.checkpoint,
+            marks=original.marks,
         )  # fmt: skip
         document = world.formats[delivery.format].render(replace(view, event=event))
         claims = {
@@ -187,8 +190,9 @@ def _look(leg: LegRow, message: Message, profile: Profile, world: World, now: da
     sender = world.directory.find(message.iss)
     home = sender.country if sender is not None else profile.country  # what the gateway says itself is at home everywhere
     answer = look_again(message, profile, rows.roles_of(leg), home=home, grounds=world.grounds, now=now)
-    hold, _ = hold_of(message, profile, answer, NO_FACTS)
-    stricter = answer.send.effect is not Effect.ALLOW or hold is not None or not set(leg.groups) <= answer.allowed
+    released = leg.released_under == policies.digest  # a person has looked at it under these very policies: what they forbid stays so
+    hold = None if released else hold_of(message, profile, answer, facts=NO_FACTS, home=home)[0]
+    stricter = answer.send.effect is Effect.DENY or hold is not None or not set(leg.groups) <= answer.allowed
     if leg.attempt > 0 or leg.signed is not None:
         return Change(leg_id=leg.leg_id, event=Event.HELD, hold=HoldReason.POLICY_CHANGED) if stricter else leg
     if answer.send.effect is Effect.DENY:

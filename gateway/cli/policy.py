@@ -121,7 +121,8 @@ def _explain(out: Console, message: Message, profile: Profile, ground: _Ground, 
 
 
 def _roles(out: Console, message: Message, profile: Profile, ground: _Ground) -> tuple[Role, ...]:
-    routed = route(message, ground.directory, ground.reference, home=ground.directory.by_id(message.iss).country)
+    home = ground.directory.by_id(message.iss).country
+    routed = route(message, ground.directory, ground.reference, home=home, now=message.iat)
     for candidate in routed.candidates:
         if candidate.partner == profile.id:
             return candidate.roles

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from gateway.contract.values import Country, Family, Jti, Lane, PartnerId
-from gateway.core.admission import ACKNOWLEDGEMENT
+from gateway.core.decided import Alert
+from gateway.core.families import ACKNOWLEDGEMENT
 from gateway.core.limits import OWN_MESSAGE_DAYS_MIN
 from gateway.core.message import Message
 
@@ -50,9 +51,14 @@ def of_leg(original: Message, end: LegEnd, author: Author) -> Message:
     return _message(original, body, Lane.ROUTINE, author)
 
 
-def of_alert(original: Message, code: str, author: Author) -> Message:
-    """Return an alert about a message: stage ALERT, in the fastest lane."""
-    return _message(original, {"stage": "ALERT", "reason": code, "at": _instant(author.now)}, Lane.IMMEDIATE, author)
+def of_alert(original: Message, alert: Alert, author: Author) -> Message:
+    """Return an alert about a message: stage ALERT, in the fastest lane; with a deadline where something is to be done by then."""
+    body = {"stage": "ALERT", "reason": alert.code, "at": _instant(author.now)}
+    message = _message(original, body, Lane.IMMEDIATE, author)
+    if alert.due is None:
+        return message
+    routing = {**message.event["routing"], "action_requested": "VERIFY", "reply_by": _instant(alert.due)}
+    return replace(message, event={**message.event, "routing": routing})
 
 
 def _message(original: Message, body: Mapping[str, Any], lane: Lane, author: Author) -> Message:

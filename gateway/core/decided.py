@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from gateway.contract.values import Country, Jti, Lane, LegId, PartnerId, Removed, Role
+from gateway.core.delivery import Event
 from gateway.core.problems import Problem
 
 
@@ -51,6 +52,8 @@ class Candidate:
     partner: PartnerId
     countries: tuple[Country, ...]  # each that it is told for; the one that brought the first role first
     roles: tuple[Role, ...]  # most important first: NAMED, DESTINATION, TRANSIT, …
+    bound: frozenset[str] | None = None  # a correction shows no group that the original's view withheld (NOT_IN_ORIGINAL)
+    hold: HoldReason | None = None  # it waits, as what it is about waits
 
     @property
     def country(self) -> Country:
@@ -104,6 +107,15 @@ class Alert:
 
     code: str  # e.g. TRAVEL_RESTRICTION
     to: tuple[PartnerId, ...]  # the sender and the managing authority
+    due: datetime | None = None  # by when something is to be done
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """An unfinished leg of a message that was taken back (WITHDRAWN)."""
+
+    leg_id: LegId
+    event: Event  # refused where it was never published, else cancelled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,4 +125,6 @@ class Decision:
     legs: tuple[PlannedLeg, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     alerts: tuple[Alert, ...] = ()
+    recalls: tuple[Recall, ...] = ()
+    marks: tuple[str, ...] = ()  # what every copy says beside the content: domain.md R-TRV-09, R-CNV-03
     notices: tuple[Problem, ...] = ()  # warnings and notes for the receipt

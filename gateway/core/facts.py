@@ -1,11 +1,41 @@
-"""What the store must say before a decision."""
+"""What the store must say before a decision: the leg a reply answers, and what was said earlier about the subject.
+
+The app asks twice: for the heads of what is known of a subject (no content is opened for that), then for the messages that `wanted` names.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
 
-from gateway.contract.values import Jti, LegId, PartnerId, Ref, SubjectKey
-from gateway.core.delivery import State
+from gateway.contract.values import Country, Jti, LegId, PartnerId, Ref, Role, SubjectKey
+from gateway.core.delivery import OPEN, State
+from gateway.core.families import (
+    ACKNOWLEDGEMENT,
+    BREACH,
+    CORRECTION,
+    INTELLIGENCE,
+    ORDER,
+    REGISTRATION,
+    RESPONSE,
+    RISK,
+    TRANSFER,
+    TRAVEL,
+)  # fmt: skip
+from gateway.core.message import Message
+
+INTEREST: Final = frozenset({TRAVEL, ACKNOWLEDGEMENT, CORRECTION})  # what a live interest is read from (R-RTE-06)
+ASKED_OF_SUBJECT: Final = {
+    TRAVEL: frozenset({ORDER, CORRECTION}),  # R-TRV-09, R-TRV-14
+    ORDER: frozenset({ORDER, REGISTRATION}) | INTEREST,  # R-ORD-14, R-ORD-05
+    RISK: frozenset({RISK}) | INTEREST,
+    BREACH: frozenset({RISK}) | INTEREST,  # R-RSK-08
+    INTELLIGENCE: frozenset({RISK}),
+}
+"""Families of earlier messages that a decision on a message of a family asks for, over the whole life of the subject."""
+CONVERSATIONS: Final = frozenset({TRANSFER, RESPONSE, ACKNOWLEDGEMENT})  # what is judged by what was said in its own conversation (R-CNV)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +53,93 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
+class Head:
+    """What is known of an earlier message without opening it."""
+
+    ref: Ref
+    family: str
+    txn: str  # as its row spells it
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarlierLeg:
+    """Whom an earlier message went to, or is going to."""
+
+    leg_id: LegId
+    partner: PartnerId
+    jti: Jti
+    state: State
+    attempt: int
+    countries: tuple[Country, ...]
+    roles: tuple[Role, ...]
+    groups: frozenset[str]
+    hold: str | None = None
+
+    @property
+    def perhaps_sent(self) -> bool:
+        """Say whether the partner may have got it: published or offered once counts."""
+        return self.attempt > 0
+
+    @property
+    def told(self) -> bool:
+        """Say whether the partner knows, or will know before anything later on this subject: order holds per subject and partner."""
+        return self.perhaps_sent or self.state in OPEN
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """A message accepted earlier about the same subject."""
+
+    message: Message
+    received_at: datetime
+    legs: tuple[EarlierLeg, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything a decision may know beside the message. Kept, encrypted, with the decision (R-GEN-21)."""
+    """Everything a decision may know beside the message. Which messages they were is kept, encrypted, with the decision (R-GEN-21)."""
 
     answered: Answered | None = None
+    earlier: tuple[Earlier, ...] = ()  # oldest first
+    families: frozenset[str] = frozenset()  # of all that is known of the subject, opened or not
     unread: tuple[str, ...] = ()  # names of facts that could not be read: every leg is then held (FACT_UNREAD)
+
+    def of(self, *families: str) -> tuple[Earlier, ...]:
+        """Return what was said earlier in some families, oldest first."""
+        return tuple(e for e in self.earlier if e.message.family.name in families)
+
+    def find(self, ref: Ref) -> Earlier | None:
+        """Return one earlier message."""
+        return next((e for e in self.earlier if e.message.ref == ref), None)
 
 
 NO_FACTS = Facts()
+
+
+def wanted(message: Message, heads: Iterable[Head], *, conversation: str) -> frozenset[Ref]:
+    """Return which earlier messages a decision has to read. `conversation` is the message's `txn` as heads spell it."""
+    heads = tuple(heads)
+    families = ASKED_OF_SUBJECT.get(message.family.name, frozenset())
+    if message.family.name == TRAVEL and any(head.family == CORRECTION for head in heads):
+        families |= {TRAVEL}  # a notice withdrawn as wrong is not sent again (R-TRV-14)
+    by_family = {head.ref for head in heads if head.family in families}
+    named = {ref for ref in (superseded(message), corrected(message)) if ref is not None}
+    joined = message.family.name in CONVERSATIONS
+    replies = {head.ref for head in heads if joined and head.txn == conversation}
+    return frozenset(by_family | replies | (named & {head.ref for head in heads}))
+
+
+def superseded(message: Message) -> Ref | None:
+    """Return the notice that a notice takes the place of."""
+    return _reference(message, TRAVEL, "supersedes")
+
+
+def corrected(message: Message) -> Ref | None:
+    """Return the message that a correction is about."""
+    return _reference(message, CORRECTION, "corrects")
+
+
+def _reference(message: Message, family: str, name: str) -> Ref | None:
+    value = message.body.get(name) if message.family.name == family else None
+    return None if value is None else Ref(PartnerId(value["iss"]), Jti(value["jti"]))

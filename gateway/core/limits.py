@@ -13,6 +13,7 @@ RECIPIENTS_COUNT_MAX: Final = 64  # each one costs a signature: bounds the work 
 SEGMENTS_COUNT_MAX: Final = 32  # a journey with more legs of transport is two journeys
 LINES_COUNT_MAX: Final = 1000  # of one JSON-lines body
 BODY_BYTES_MAX: Final = 16 * 1024 * 1024  # of one JSON-lines body: each line is below SEALED_BYTES_MAX
+EARLIER_COUNT_MAX: Final = 1000  # earlier messages opened for one decision; of a subject with more, every leg is held (FACT_UNREAD)
 BATCH_COUNT_MAX: Final = 100  # submissions decided in one transaction
 REQUEST_SECONDS_MAX: Final = 60  # life of a request token (design: exp <= 60 s)
 REQUEST_SKEW_SECONDS_MAX: Final = 5  # of a partner's clock against ours

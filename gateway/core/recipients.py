@@ -9,31 +9,33 @@ from typing import Any, Final
 from gateway.contract.values import Country, Lane
 from gateway.core.admission import Context
 from gateway.core.decided import Candidate, HoldReason, Reason, Refusal
+from gateway.core.families import ACKNOWLEDGEMENT, CORRECTION, INTELLIGENCE, REFERRAL, REGISTRATION, REQUEST, RESPONSE, TRAVEL, is_concern
 from gateway.core.message import Message
 from gateway.core.profiles import Profile
 from gateway.core.referral import is_anonymous
 from gateway.core.routing import Bar
 from gateway.core.rules import LeadTime, RuleContext, lead_time
-from gateway.core.travel import FAMILY as TRAVEL
 from gateway.core.travel import is_declared
 
 __all__ = ["LeadTime", "lane_of", "lead_time_of", "leg_expiry", "leg_hold", "leg_refusal", "own_refusal"]
 
 ABOVE_STATES: Final = frozenset({"EU"})  # law of no single state: whom it binds is for the policies to say
 LEVELS: Final = (("risk_level", "level"), ("rm2000", "band"), ("arms", "priority"), ("oasys", "rosh"))  # where a body has levels of risk
+DISCLOSURE_SCHEME: Final = frozenset({"POLICE", "CHILDREN_SERVICES"})  # kinds between which its checks run
 NOT_IN_COURT: Final = frozenset({"COURT", "PROSECUTOR"})  # kinds that H1 keeps out: "not in judicial proceedings"
 
 
 def leg_refusal(
-    message: Message, candidate: Candidate, profile: Profile, *, now: datetime, home: Country, shows_conditions: bool
+    message: Message, candidate: Candidate, profile: Profile, *, now: datetime, sender: Profile, shows_conditions: bool
 ) -> Refusal | None:
     """Return why a leg must not be, or None. The order is stated, so that a leg has one reason and always the same.
 
     Routing has asked before, country by country, what R-GEN-02 bars. 1 NOT_RECEIVING: nothing can be delivered to it. 2 ENVIRONMENT
     (R-GEN-16). 3 EXPIRED (R-GEN-04). 4 COUNTRY_EXCLUDED_BY_SENDER, 5 COUNTRY_EXCLUDED_BY_PROFILE: again, as replies are not routed.
-    6 HANDLING (a code, R-GEN-02; conditions, R-GEN-14). 7 NO_LEGAL_BASIS, 8 TRANSFER_BASIS (R-GEN-13).
+    6 HANDLING (a code, R-GEN-02; conditions, R-GEN-14). 7 AGENCY_NOT_PERMITTED (R-REG-13, R-REQ-07). 8 NO_LEGAL_BASIS, 9 TRANSFER_BASIS
+    (R-GEN-13). A correction goes to whoever may have got the original: of these only the first three can bar it (R-GEN-05).
     """
-    for reason, because in _reasons(message, profile, now=now, home=home, shows_conditions=shows_conditions):
+    for reason, because in _reasons(message, profile, now=now, sender=sender, shows_conditions=shows_conditions):
         return Refusal(partner=profile.id, country=candidate.country, roles=candidate.roles, reason=reason, because=(because,))
     return None
 
@@ -49,7 +51,7 @@ def own_refusal(candidate: Candidate, profile: Profile) -> Refusal | None:
     return Refusal(partner=profile.id, country=candidate.country, roles=candidate.roles, reason=Reason.NOT_RECEIVING, because=("R-RTE-04",))
 
 
-def _reasons(message: Message, profile: Profile, *, now: datetime, home: Country, shows_conditions: bool) -> Iterator[Bar]:
+def _reasons(message: Message, profile: Profile, *, now: datetime, sender: Profile, shows_conditions: bool) -> Iterator[Bar]:
     handling = message.event["handling"]
     if profile.delivery is None:
         yield Reason.NOT_RECEIVING, "R-RTE-04"
@@ -57,18 +59,53 @@ def _reasons(message: Message, profile: Profile, *, now: datetime, home: Country
         yield Reason.ENVIRONMENT, "R-GEN-16"
     if _end_of(handling["retention"]["delete_by"]) <= now:
         yield Reason.EXPIRED, "R-GEN-04"
+    if message.family.name == CORRECTION:
+        return
     if profile.country in handling.get("excluded_countries", ()):
         yield Reason.COUNTRY_EXCLUDED_BY_SENDER, "R-GEN-02"
-    if home in profile.excluded_countries:
+    if sender.country in profile.excluded_countries:
         yield Reason.COUNTRY_EXCLUDED_BY_PROFILE, "R-GEN-02"
     if "H1" in handling["codes"] and profile.kind in NOT_IN_COURT:
         yield Reason.HANDLING, "R-GEN-02"
     if handling.get("conditions") and not shows_conditions:
         yield Reason.HANDLING, "R-GEN-14"
+    yield from _agency(message, profile, sender)
+    yield from _basis(message, profile, home=sender.country)
+
+
+def _agency(message: Message, profile: Profile, sender: Profile) -> Iterator[Bar]:
+    """Register entries go to the kinds of agency they name, disclosure-scheme checks between police and children's services."""
+    for record in _records(message):
+        if profile.kind not in record["disclosure"]["permitted_agencies"]:
+            yield Reason.AGENCY_NOT_PERMITTED, "R-REG-13"
+    scheme = message.family.name in {REQUEST, RESPONSE} and message.event["handling"]["purpose"] == "DISCLOSURE_SCHEME"
+    if scheme and not {sender.kind, profile.kind} <= DISCLOSURE_SCHEME:
+        yield Reason.AGENCY_NOT_PERMITTED, "R-REQ-07"
+
+
+def _records(message: Message) -> Iterator[Mapping[str, Any]]:
+    """Yield the register entries of a message: one that is an entry, or those a response carries."""
+    if message.family.name == REGISTRATION:
+        yield message.body
+    if message.family.name == RESPONSE:
+        yield from (record[REGISTRATION] for record in message.body.get("records", ()) if REGISTRATION in record)
+
+
+def _basis(message: Message, profile: Profile, *, home: Country) -> Iterator[Bar]:
+    handling = message.event["handling"]
     if not any(_holds(basis["jurisdiction"], home, profile) for basis in handling["legal_basis"]):
         yield Reason.NO_LEGAL_BASIS, "R-GEN-13"
-    if profile.country != home and not _transfer_holds(handling.get("transfer_basis"), profile):
+    if profile.country == home:
+        return
+    basis = handling.get("transfer_basis")
+    if not _transfer_holds(basis, profile) or not (_origin_consents(basis, profile) or lane_of(message) is Lane.IMMEDIATE):
         yield Reason.TRANSFER_BASIS, "R-GEN-13"
+
+
+def _origin_consents(basis: Mapping[str, Any] | None, profile: Profile) -> bool:
+    """Say whether the state that data came from, if any, lets it go on; to that state itself it may always go back."""
+    origin = None if basis is None else basis.get("origin_country")
+    return basis is None or origin is None or origin == profile.country or basis.get("origin_consent") is True
 
 
 def _holds(jurisdiction: str, home: Country, profile: Profile) -> bool:
@@ -80,22 +117,32 @@ def _transfer_holds(basis: dict[str, Any] | None, profile: Profile) -> bool:
     return basis is not None and (not profile.transfer_bases or basis["code"] in profile.transfer_bases)
 
 
-def leg_hold(message: Message, profile: Profile) -> HoldReason | None:
-    """Return why a leg must wait for a person whatever policy says: a minor (R-GEN-09), a suspended partner (R-RTE-09).
+def leg_hold(message: Message, profile: Profile, *, home: Country) -> HoldReason | None:
+    """Return why a leg must wait for a person whatever policy says.
 
-    An acknowledgement is not held for a minor: it goes to the one who told us of the subject, and says nothing new of it.
-    Suspension comes second, because sealing looks for it again.
+    A minor (R-GEN-09); intelligence graded 3-E, abroad (R-INT-04); a referral that speaks of a child in danger (R-SAF-05); a suspended
+    partner (R-RTE-09), which comes last, because sealing looks for it again. An acknowledgement is not held for a minor: it goes to the
+    one who told us of the subject, and says nothing new of it.
     """
     if message.event["subject"]["is_minor"] != "NO" and not _minor_exempt(message):
         return HoldReason.MINOR
+    body = message.body
+    if message.family.name == INTELLIGENCE and profile.country != home and _graded_3e(body):
+        return HoldReason.GRADED_3E
+    if message.family.name == REFERRAL and body.get("safeguarding_flag") is True:
+        return HoldReason.SAFEGUARDING_FLAG
     return HoldReason.SUSPENDED if profile.suspended else None
+
+
+def _graded_3e(body: Mapping[str, Any]) -> bool:
+    return (body.get("source_evaluation"), body.get("information_assessment")) == ("3", "E")
 
 
 def _minor_exempt(message: Message) -> bool:
     family, body = message.family.name, message.body
     return (
-        family == "acknowledgement"
-        or (family == "intelligence-report" and body.get("kind") == "safeguarding-concern")
+        family == ACKNOWLEDGEMENT
+        or is_concern(family, body)
         or (is_anonymous(message) and message.event["subject"]["is_minor"] == "UNKNOWN")
     )
 
@@ -116,9 +163,10 @@ def leg_expiry(message: Message, profile: Profile, *, accepted_at: datetime) -> 
 def lane_of(message: Message) -> Lane:
     """Return the lane asked for, and no slower one than a rule says.
 
-    IMMEDIATE for an immediate risk (R-INT-05); PRIORITY for a journey DETECTED or ATTEMPTED (R-TRV-19) and a level VERY_HIGH (R-RSK-17).
+    IMMEDIATE for an immediate risk (R-INT-05) and a safeguarding concern (R-SAF-02); PRIORITY for a journey DETECTED or ATTEMPTED
+    (R-TRV-19) and a level VERY_HIGH (R-RSK-17).
     """
-    if message.body.get("immediate_risk") is True:
+    if message.body.get("immediate_risk") is True or is_concern(message.family.name, message.body):
         return Lane.IMMEDIATE
     undeclared = message.family.name == TRAVEL and not is_declared(message.body)
     if undeclared or _very_high(message.body):

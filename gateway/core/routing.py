@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 from gateway.contract.values import Country, PartnerId, Role
+from gateway.core.correction import original_of, past_recipients
 from gateway.core.decided import Candidate, Reason, Refusal, for_each_country
 from gateway.core.directory import Directory
+from gateway.core.facts import NO_FACTS, Facts
+from gateway.core.families import (
+    ACKNOWLEDGEMENT,
+    BREACH,
+    CORRECTION,
+    ORDER,
+    REFERRAL,
+    REGISTRATION,
+    RESPONSE,
+    RISK,
+    TRANSFER,
+    TRAVEL,
+    is_concern,
+)  # fmt: skip
+from gateway.core.interest import interested
 from gateway.core.limits import RECIPIENTS_COUNT_MAX
 from gateway.core.message import Message
 from gateway.core.problems import Problem, Severity
 from gateway.core.profiles import Profile
 from gateway.core.reference import Reference
 from gateway.core.rules.base import broken
-from gateway.core.travel import FAMILY as TRAVEL
 from gateway.core.travel import read_travel
 
-ROUTED: Final = frozenset({"travel-notification", "acknowledgement"})  # families whose whole way is built: no profile may name another yet
+BY_COUNTRY: Final = frozenset({TRAVEL, REGISTRATION})  # families that countries concern, by the journey, nationality or residence
+BY_INTEREST: Final = frozenset({ORDER, RISK, BREACH})  # unless they name their recipients
+REPLIES: Final = frozenset({ACKNOWLEDGEMENT, RESPONSE, TRANSFER, REFERRAL})  # what answers a message goes back to its sender
+ONLY_REPLIES: Final = frozenset({ACKNOWLEDGEMENT, RESPONSE})  # and to nobody else
 IMPORTANCE: Final = (
     Role.NAMED, Role.SAFEGUARDING, Role.REPLY, Role.DESTINATION, Role.TRANSIT, Role.NATIONALITY, Role.RESIDENCE, Role.INTEREST, Role.HUB,
 )  # fmt: skip
@@ -60,25 +79,81 @@ class _Found:
         return sorted(made, key=lambda c: IMPORTANCE.index(c.roles[0]))
 
 
-def route(message: Message, directory: Directory, reference: Reference, *, home: Country) -> Routed:
-    """Find the recipients of a message by countries, hub and names. What concerns one recipient alone is asked later, leg by leg.
+def route(message: Message, directory: Directory, reference: Reference, *, home: Country, now: datetime, facts: Facts = NO_FACTS) -> Routed:
+    """Find the recipients of a message. What concerns one recipient alone is asked later, leg by leg.
 
-    Raises `UnknownPartnerError` if the sender has no profile.
+    A travel notice and a register entry go where countries bring them; a safeguarding concern to its place; an order, a risk update and a
+    breach to who holds a live interest; a reply to whom it answers; a correction to who may have got the original. Beside that, to who is
+    named. Raises `UnknownPartnerError` if the sender has no profile.
     """
     sender = directory.by_id(message.iss)
+    if message.family.name == CORRECTION:
+        original = original_of(message, facts)
+        return Routed(() if original is None else tuple(past_recipients(message, original)), (), ())
     if message.family.name == TRAVEL and read_travel(message.body).withheld:
         note = broken("R-RTE-05", "/body/decision_not_to_transmit", "recorded; sent to nobody, as you decided", severity=Severity.NOTE)
         return Routed((), (), (note,))
     found = _Found()
-    _by_country(message, directory, found, wanted=_countries(message, reference, home))
-    _by_hub(message, directory, found, sender=sender)
-    _by_name(message, directory, found, sender=sender, home=home)
+    _by_reply(message, facts, directory, found)
+    if message.family.name not in ONLY_REPLIES:
+        _by_content(message, facts, directory, found, reference=reference, home=home, now=now)
+        _by_name(message, directory, found, sender=sender, home=home)
     candidates = found.candidates()
     kept, over = candidates[:RECIPIENTS_COUNT_MAX], candidates[RECIPIENTS_COUNT_MAX:]
     refusals = list(found.refusals)
     for candidate in over:
         refusals += for_each_country(_refused(candidate, Reason.NOT_RECEIVING, "recipients-count-max"), candidate)
-    return Routed(tuple(kept), tuple(refusals), (*_nationality_notes(message, reference), *_too_many(len(over))))
+    return Routed(tuple(kept), tuple(refusals), (*_notes(message, candidates, refusals, reference), *_too_many(len(over))))
+
+
+def _by_reply(message: Message, facts: Facts, directory: Directory, found: _Found) -> None:
+    """Resolve what a reply answers (R-RTE-07). The acknowledgement of an acknowledgement ends here."""
+    answered = facts.answered
+    if answered is None or message.family.name not in REPLIES or answered.family == ACKNOWLEDGEMENT:
+        return
+    asker = directory.find(answered.message.iss)
+    if asker is None:
+        found.refusals.append(_nobody(Role.REPLY, Reason.NO_PARTNER, "R-RTE-07"))
+    else:
+        found.take(Candidate(asker.id, (asker.country,), (Role.REPLY,)), None)
+
+
+def _by_content(  # noqa: PLR0913 -- all that routing knows
+    message: Message, facts: Facts, directory: Directory, found: _Found, *, reference: Reference, home: Country, now: datetime
+) -> None:
+    family = message.family.name
+    if family in BY_COUNTRY:
+        _by_country(message, directory, found, wanted=_countries(message, reference, home))
+        _by_hub(message, directory, found, sender=directory.by_id(message.iss))
+    elif family in BY_INTEREST and "recipients" not in message.event["routing"]:
+        _by_interest(message, facts, directory, found, now=now)
+    elif is_concern(family, message.body):
+        _by_place(message, directory, found)
+
+
+def _by_interest(message: Message, facts: Facts, directory: Directory, found: _Found, *, now: datetime) -> None:
+    """Resolve live interests (R-RTE-06). Its profile must receive this as INTEREST; nobody is told of what it said itself."""
+    sender = directory.by_id(message.iss)
+    for partner, country in interested(facts, now).items():
+        profile = directory.find(partner)
+        if profile is None or partner == message.iss:
+            continue
+        candidate = Candidate(partner, (country,), (Role.INTEREST,))
+        if profile.delivery is None or not profile.receives_for(message.family.name, Role.INTEREST, _purpose(message)):
+            found.refusals.append(_refused(candidate, Reason.NOT_RECEIVING, "R-RTE-06"))
+        else:
+            found.take(candidate, country_bar(message, country, profile, sender=sender))
+
+
+def _by_place(message: Message, directory: Directory, found: _Found) -> None:
+    """Resolve the place of a safeguarding concern (R-SAF-02), at home too: a child in danger has no border."""
+    place = message.body["event"]["place"]
+    _by_country(message, directory, found, wanted={Country(place["country"]): (Role.SAFEGUARDING,)}, region=place.get("region"))
+
+
+def serves_region(profile: Profile, country: Country, region: str | None) -> bool:
+    """Say whether a partner is there for a region: its own regions bind it in its own country; a place without one concerns all."""
+    return region is None or profile.country != country or not profile.regions or region in profile.regions
 
 
 def _countries(message: Message, reference: Reference, home: Country) -> dict[Country, list[Role]]:
@@ -109,14 +184,17 @@ def country_of(nationality: str, reference: Reference) -> Country | None:
     return Country(code) if code in reference.countries else None
 
 
-def _by_country(message: Message, directory: Directory, found: _Found, *, wanted: Mapping[Country, Iterable[Role]]) -> None:
+def _by_country(
+    message: Message, directory: Directory, found: _Found, *, wanted: Mapping[Country, Iterable[Role]], region: str | None = None
+) -> None:
     """Resolve countries. What bars one country bars that country alone: a partner that serves another too still gets its leg."""
     sender = directory.by_id(message.iss)
     for country, roles in wanted.items():
         receivers: dict[PartnerId, list[Role]] = {}
         for role in roles:
             for profile in _receivers(message, directory, country, role):
-                receivers.setdefault(profile.id, []).append(role)
+                if serves_region(profile, country, region):
+                    receivers.setdefault(profile.id, []).append(role)
         for partner, its_roles in receivers.items():
             bar = country_bar(message, country, directory.by_id(partner), sender=sender)
             found.take(Candidate(partner, (country,), tuple(its_roles)), bar)
@@ -160,6 +238,8 @@ def _by_name(message: Message, directory: Directory, found: _Found, *, sender: P
     """Resolve `routing.recipients` (R-RTE-04): a partner by its profile, a country like one of the journey."""
     for entry in message.event["routing"].get("recipients", ()):
         role = Role(entry.get("role", Role.NAMED))
+        if entry.get("partner") in found.roles and Role.REPLY in found.roles[entry["partner"]]:
+            continue  # a reply names whom it answers, who need not receive this from others
         if "partner" in entry:
             _named(message, sender, directory.find(entry["partner"]), role=role, found=found)
             continue
@@ -173,7 +253,7 @@ def _by_name(message: Message, directory: Directory, found: _Found, *, sender: P
 def _named(message: Message, sender: Profile, profile: Profile | None, *, role: Role, found: _Found) -> None:
     """Take a named partner, or record that its profile does not receive this. An unknown name is not repeated into any record."""
     if profile is None:
-        found.refusals.append(Refusal(partner=None, country=None, roles=(role,), reason=Reason.NOT_RECEIVING, because=("R-RTE-04",)))
+        found.refusals.append(_nobody(role, Reason.NOT_RECEIVING, "R-RTE-04"))
     elif profile.id == message.iss or profile.delivery is None or not profile.receives_for(message.family.name, role, _purpose(message)):
         refusal = Refusal(partner=profile.id, country=profile.country, roles=(role,), reason=Reason.NOT_RECEIVING, because=("R-RTE-04",))
         found.refusals.append(refusal)
@@ -190,12 +270,23 @@ def _refused(candidate: Candidate, reason: Reason, because: str) -> Refusal:
     return Refusal(partner=candidate.partner, country=candidate.country, roles=candidate.roles, reason=reason, because=(because,))
 
 
+def _nobody(role: Role, reason: Reason, because: str) -> Refusal:
+    return Refusal(partner=None, country=None, roles=(role,), reason=reason, because=(because,))
+
+
 def _purpose(message: Message) -> str:
     purpose: str = message.event["handling"]["purpose"]
     return purpose
 
 
-def _nationality_notes(message: Message, reference: Reference) -> Iterator[Problem]:
+def _notes(message: Message, candidates: Sequence[Candidate], refusals: Sequence[Refusal], reference: Reference) -> Iterator[Problem]:
+    """Yield what the sender should know of the way its message takes."""
+    family, routing = message.family.name, message.event["routing"]
+    if family in BY_INTEREST and "recipients" not in routing and not candidates and not refusals:
+        detail = "nobody holds a live interest in the subject: it is recorded, and sent to nobody"
+        yield broken("R-RTE-06", "/routing", detail, expected="routing.recipients, if somebody is to know", severity=Severity.NOTE)
+    if family not in BY_COUNTRY:
+        return
     for index, code in enumerate(message.body.get("person", NOTHING).get("nationalities", ())):
         if country_of(code, reference) is None:
             pointer = f"/body/person/nationalities/{index}"

@@ -22,7 +22,6 @@ from gateway.contract.values import Country, Environment, Family, PartnerId, Rol
 from gateway.core import limits
 from gateway.core.profiles import Closes, Delivery, Profile, Receives
 from gateway.core.reference import Reference
-from gateway.core.routing import ROUTED
 from gateway.ops.faults import ConfigurationError, Fault, line_of, lines_of
 
 ID: Final = re.compile(r"[a-z0-9-]{2,32}")  # it goes into topic names
@@ -53,7 +52,7 @@ class Vocabulary:
     def of(cls, schemas: Families, reference: Reference) -> Vocabulary:
         """Return what schemas and code lists know, in any edition: a profile outlives an edition."""
         return cls(
-            families=ROUTED & {family.name for family in schemas.families},
+            families=frozenset(family.name for family in schemas.families),
             purposes=_all_codes(reference, "purpose"),
             kinds=_all_codes(reference, "authority-kind"),
             countries=reference.countries,
@@ -151,10 +150,13 @@ class _File:
         return Fault(self.path, line_of(self.lines, key), key, what, expected)
 
 
-def load_partners(directory: Path, *, vocabulary: Vocabulary, adapters: Mapping[str, Manifest], has_channels: bool = True) -> Partners:
+def load_partners(
+    directory: Path, *, vocabulary: Vocabulary, adapters: Mapping[str, Manifest], has_channels: bool = True, desk: str = ""
+) -> Partners:
     """Return the partners of a folder. `adapters` are the manifests of the formats and transports there are, by id.
 
-    `has_channels`: whether the gateway has a broker, so that a register can have a channel on it.
+    `has_channels`: whether the gateway has a broker, so that a register can have a channel on it. `desk`: who the settings say the
+    national desk is, if they say it.
 
     Raises `ConfigurationError` with every fault of every file.
     """
@@ -172,6 +174,7 @@ def load_partners(directory: Path, *, vocabulary: Vocabulary, adapters: Mapping[
         faults += _way(file, adapters)
         if file.table.kafka_channel and not has_channels:
             faults.append(file.fault("kafka_channel", "a channel needs the scaled-out form", "false, or a gateway with Kafka"))
+    faults += _desk(desk, files, known)
     if not known:
         faults.append(Fault(str(directory), 0, "", "has no profiles", "one file <id>.toml for each partner"))
     if faults:
@@ -179,6 +182,14 @@ def load_partners(directory: Path, *, vocabulary: Vocabulary, adapters: Mapping[
     profiles = {PartnerId(f.table.id): _profile(f) for f in files}
     transports = {PartnerId(f.table.id): settings for f in files if (settings := _transport(f.table, adapters)) is not None}
     return Partners(MappingProxyType(profiles), MappingProxyType(transports))
+
+
+def _desk(desk: str, files: Collection[_File], known: Collection[str]) -> Iterator[Fault]:
+    if desk and desk not in known:
+        yield Fault("", 0, "desk", "no partner has this id", "the id of the national desk's profile, or nothing")
+    for file in files:
+        if desk == file.table.id and file.table.delivery is None:
+            yield file.fault("delivery", "the national desk (setting desk) cannot be told anything", "a table [delivery]")
 
 
 def _read(path: Path) -> _File | list[Fault]:

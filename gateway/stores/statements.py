@@ -30,6 +30,7 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    tuple_,
     union_all,
     update,
 )
@@ -164,7 +165,7 @@ def answered() -> Select[Any]:
 def unclaim() -> Delete:
     """Take claims back, in the transaction that made them: what is rejected does not use up its `jti`."""
     ids, table = lines(), t.submission
-    mine = exists().where(table.c.iss == at(ids, 0), table.c.jti == at(ids, 1))
+    mine = tuple_(table.c.iss, table.c.jti).in_(select(at(ids, 0), at(ids, 1)))
     return delete(table).where(mine, table.c.receipt.is_(None))
 
 
@@ -173,7 +174,8 @@ def heads() -> Select[Any]:
     """Read what partners said of subjects, without the content."""
     keys, of = lines(), t.message
     said = and_(of.c.subject.in_(select(at(keys, 0))), of.c.channel != bindparam("besides"))
-    return select(of.c.subject, of.c.iss, of.c.jti, of.c.family, of.c.txn, of.c.received_at).where(said).order_by(of.c.received_at, of.c.jti)
+    known = select(of.c.subject, of.c.iss, of.c.jti, of.c.family, of.c.txn, of.c.received_at)
+    return known.where(said).order_by(of.c.received_at, of.c.jti)
 
 
 @cache

@@ -13,6 +13,7 @@ from gateway.core.routing import route
 from gateway.core.rules import check_all
 from gateway.core.rules.time import window_of
 from gateway.core.travel import Place, Stop
+from gateway.testing.clock import START
 from tests.unit.core.samples import (
     AIRPORTS,
     ZONES_BY_COUNTRY,
@@ -73,7 +74,7 @@ def world(parts):
 def test_every_country_entered_is_named_by_a_candidate_or_a_refusal(journey, partners, onward, excluded):
     event = changed("/handling/onward_sharing", onward, changed("/handling/excluded_countries", sorted(excluded), made(journey)))
     directory = Directory([register(), *world(partners)])
-    found = route(message(event), directory, reference(), home=HOME)
+    found = route(message(event), directory, reference(), home=HOME, now=START)
     told = {country for c in found.candidates for country in c.countries}
     refused = {r.country for r in found.refusals}
     for _, enters, _, _ in journey:
@@ -83,7 +84,7 @@ def test_every_country_entered_is_named_by_a_candidate_or_a_refusal(journey, par
 
 @given(segments, profiles)
 def test_nobody_is_a_recipient_twice_and_no_sender_of_its_own_notice(journey, partners):
-    found = route(message(made(journey)), Directory([register(receives=receives()), *world(partners)]), reference(), home=HOME)
+    found = route(message(made(journey)), Directory([register(receives=receives()), *world(partners)]), reference(), home=HOME, now=START)
     ids = [c.partner for c in found.candidates]
     assert len(ids) == len(set(ids))
     assert "uk-register" not in ids
@@ -92,7 +93,7 @@ def test_nobody_is_a_recipient_twice_and_no_sender_of_its_own_notice(journey, pa
 @given(segments, profiles)
 def test_no_candidate_lacks_what_routing_promised(journey, partners):
     directory = Directory([register(), *world(partners)])
-    for candidate in route(message(made(journey)), directory, reference(), home=HOME).candidates:
+    for candidate in route(message(made(journey)), directory, reference(), home=HOME, now=START).candidates:
         profile = directory.by_id(candidate.partner)
         assert profile.delivery is not None
         assert candidate.countries

@@ -10,6 +10,7 @@ from gateway.app import outgoing
 from gateway.app.ports import LegRow
 from gateway.contract.values import Country, Jti, Lane, LegId, PartnerId, Ref, SubjectKey
 from gateway.core.acknowledge import FAMILY, Author, LegEnd, of_alert, of_leg
+from gateway.core.decided import Alert
 from gateway.core.delivery import ENDED, State
 from gateway.core.message import Message
 from gateway.testing.clock import START
@@ -59,12 +60,12 @@ def test_a_leg_without_a_country_is_told_too() -> None:
 
 
 def test_an_alert_goes_in_the_fastest_lane_and_names_its_code() -> None:
-    said = of_alert(original(), "TRAVEL_RESTRICTION", AUTHOR)
+    said = of_alert(original(), Alert("TRAVEL_RESTRICTION", ()), AUTHOR)
     assert SCHEMAS.check(FAMILY, said.event, on=START.date()) == []
     assert (said.lane, said.body["stage"], said.body["reason"]) == (Lane.IMMEDIATE, "ALERT", "TRAVEL_RESTRICTION")
 
 
-@pytest.mark.parametrize("made", [of_leg(original(), end("DELIVERED"), AUTHOR), of_alert(original(), "TRAVEL_RESTRICTION", AUTHOR)])
+@pytest.mark.parametrize("made", [of_leg(original(), end("DELIVERED"), AUTHOR), of_alert(original(), Alert("TRAVEL_RESTRICTION", ()), AUTHOR)])
 def test_it_answers_the_original_on_the_same_subject_and_conversation(made: Message) -> None:
     assert made.in_response_to == Ref(REGISTER, JTI)
     assert made.txn == original().txn
@@ -72,7 +73,7 @@ def test_it_answers_the_original_on_the_same_subject_and_conversation(made: Mess
     assert (made.iss, made.jti, made.toe) == (AUTHOR.gateway, AUTHOR.jti, START)
 
 
-@pytest.mark.parametrize("made", [of_leg(original(), end("DELIVERED"), AUTHOR), of_alert(original(), "TRAVEL_RESTRICTION", AUTHOR)])
+@pytest.mark.parametrize("made", [of_leg(original(), end("DELIVERED"), AUTHOR), of_alert(original(), Alert("TRAVEL_RESTRICTION", ()), AUTHOR)])
 def test_nothing_of_the_original_s_body_or_contact_is_in_it(made: Message) -> None:
     said = repr(made.event)
     for secret in ("PERSON", "TEST-0001", "X0000000", "TEST-CASE-1", "Fictional Travel Desk", "Exampleville", "Fictional offence"):

@@ -22,7 +22,7 @@ from gateway.core.facts import NO_FACTS, Answered, Facts
 from gateway.core.message import Message
 from gateway.core.profiles import Profile
 from gateway.testing.clock import START
-from tests.house import REFERENCE, SCHEMAS, SHIPPED, TRAVEL, with_delivery
+from tests.house import REFERENCE, SCHEMAS, SHIPPED, TABLES, TRAVEL, with_delivery
 from tests.notices import AIRPORTS, HELP, RESTRICTION, also, another, notice, policies
 
 REGISTER, FR, NL, ES = PartnerId("gb-register"), PartnerId("fr-police"), PartnerId("nl-border"), PartnerId("es-police")
@@ -32,7 +32,7 @@ POLICIES: Final = policies()
 def grounds(profiles: dict[PartnerId, Profile] | None = None, **changes: Any) -> Grounds:
     made = Grounds(
         environment=Environment.TEST, directory=Directory((profiles or SHIPPED).values()), policies=POLICIES, schemas=SCHEMAS,
-        reference=REFERENCE, shows_conditions={"native": True}, digests={},
+        reference=REFERENCE, tables=TABLES, shows_conditions={"native": True}, digests={},
     )  # fmt: skip
     return replace(made, **changes)
 

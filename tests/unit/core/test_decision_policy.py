@@ -20,10 +20,12 @@ from gateway.core.policy import PolicySet
 from gateway.core.policy_source import read_policies
 from gateway.core.profiles import Delivery, Profile, Receives
 from gateway.ops.reference import load_reference, load_schemas
+from gateway.ops.rulefiles import load_rule_tables
 from tests.unit.core.policy_samples import ROOT, SCHEMA, shipped
 
 REFERENCE = load_reference(ROOT / "schemas")
 SCHEMAS = load_schemas(ROOT / "schemas", REFERENCE)
+TABLES = load_rule_tables(ROOT / "schemas" / "rules")
 EVENT = json.loads((ROOT / "schemas/families/travel-notification/examples/valid.json").read_text(encoding="utf-8"))
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 ERRS = '@id("errs") forbid(principal, action == Action::"%s", resource) when { 9223372036854775807 + 1 > 0 };'
@@ -43,7 +45,7 @@ def decided(extra: str = "", *, serves: tuple[str, ...] = ()):
     policies = read_policies({**shipped(), "extra.cedar": extra}, SCHEMA, partners={p.id for p in partners})
     grounds = Grounds(
         environment=Environment.TEST, directory=Directory(partners), policies=PolicySet(policies, SCHEMA), schemas=SCHEMAS,
-        reference=REFERENCE, shows_conditions={"native": True}, digests={},
+        reference=REFERENCE, tables=TABLES, shows_conditions={"native": True}, digests={},
     )  # fmt: skip
     message = Message(
         iss=PartnerId("gb-register"), jti=Jti("j"), digest="", aud=PartnerId("gw"), iat=NOW, toe=NOW, txn="",

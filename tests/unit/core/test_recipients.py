@@ -17,12 +17,13 @@ from tests.unit.core.samples import NOW, changed, message, partner, reference, r
 
 GB = Country("GB")
 FR = partner("fr-police", "FR")
+GRADED_3E = {"kind": "intelligence", "source_evaluation": "3", "information_assessment": "E"}
 EVENING = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 def refused(event=None, profile=FR, *, now=NOW, shows_conditions=True):
     candidate = Candidate(profile.id, (profile.country,), (Role.DESTINATION,))
-    refusal = leg_refusal(message(event), candidate, profile, now=now, home=GB, shows_conditions=shows_conditions)
+    refusal = leg_refusal(message(event), candidate, profile, now=now, sender=register(), shows_conditions=shows_conditions)
     return None if refusal is None else (refusal.reason.value, *refusal.because)
 
 
@@ -116,18 +117,27 @@ def test_a_leg_with_every_fault_has_the_first_reason_each_time():
         pytest.param("UNKNOWN", "support-referral", {"identity_mode": "ANONYMOUS"}, None, id="an-anonymous-referral"),
         pytest.param("YES", "support-referral", {"identity_mode": "ANONYMOUS"}, HoldReason.MINOR, id="an-anonymous-minor"),
         pytest.param("UNKNOWN", "support-referral", {"identity_mode": "IDENTIFIED"}, HoldReason.MINOR, id="an-identified-referral"),
+        pytest.param("NO", "support-referral", {"safeguarding_flag": True}, HoldReason.SAFEGUARDING_FLAG, id="a-child-in-danger"),
+        pytest.param("NO", "support-referral", {"safeguarding_flag": False}, None, id="nobody-in-danger"),
+        pytest.param("NO", "intelligence-report", GRADED_3E, HoldReason.GRADED_3E, id="graded-3-E"),
+        pytest.param("NO", "intelligence-report", GRADED_3E | {"source_evaluation": "2"}, None, id="graded-2-E"),
+        pytest.param("NO", "intelligence-report", GRADED_3E | {"information_assessment": "D"}, None, id="graded-3-D"),
         pytest.param("YES", "acknowledgement", {"stage": "DELIVERED"}, None, id="an-acknowledgement-tells-who-knows"),
     ],
 )
-def test_a_leg_about_a_minor_waits_for_a_person(is_minor, family, body, expected):
+def test_what_waits_for_a_person_whatever_policy_says(is_minor, family, body, expected):
     event = changed("/subject/is_minor", is_minor, changed("/body", body))
-    assert leg_hold(message(event, family=family), FR) is expected
+    assert leg_hold(message(event, family=family), FR, home=GB) is expected
+
+
+def test_what_is_graded_3_e_waits_only_on_its_way_abroad():
+    assert leg_hold(message(changed("/body", GRADED_3E), family="intelligence-report"), partner("gb-police", "GB"), home=GB) is None
 
 
 def test_a_leg_of_a_suspended_partner_is_held_and_a_minor_s_first_for_the_minor():
     suspended = replace(FR, suspended=True)
-    assert leg_hold(message(), suspended) is HoldReason.SUSPENDED
-    assert leg_hold(message(changed("/subject/is_minor", "YES")), suspended) is HoldReason.MINOR
+    assert leg_hold(message(), suspended, home=GB) is HoldReason.SUSPENDED
+    assert leg_hold(message(changed("/subject/is_minor", "YES")), suspended, home=GB) is HoldReason.MINOR
 
 
 @pytest.mark.parametrize(

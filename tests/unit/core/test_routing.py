@@ -8,6 +8,7 @@ from gateway.contract.values import Country, PartnerId, Role
 from gateway.core import limits
 from gateway.core.directory import Directory, UnknownPartnerError
 from gateway.core.routing import country_of, route
+from gateway.testing.clock import START
 from tests.unit.core.samples import changed, message, partner, receives, reference, register, segment, stop
 
 GB = Country("GB")
@@ -22,7 +23,7 @@ WORLD = partner("hub", "BE", kind="HUB", serves=frozenset({Country("DE"), Countr
 
 def routed(event=None, *profiles, sender=None, home=GB):
     sender = register() if sender is None else sender
-    found = route(message(event, iss=sender.id), Directory([sender, *profiles]), reference(), home=home)
+    found = route(message(event, iss=sender.id), Directory([sender, *profiles]), reference(), home=home, now=START)
     legs = {c.partner: (c.country, *c.roles) for c in found.candidates}
     refusals = [(r.partner, r.country, r.roles, r.reason.value, r.because) for r in found.refusals]
     return legs, refusals
@@ -144,13 +145,13 @@ TWO_SERVED = partner("hub", "BE", kind="HUB", serves=frozenset({Country("DE"), C
     ],
 )  # fmt: skip
 def test_a_partner_that_serves_two_countries_of_a_journey_is_told_for_each_by_name(event, sender, countries, roles):
-    [candidate] = route(message(event), Directory([sender, TWO_SERVED]), reference(), home=GB).candidates
+    [candidate] = route(message(event), Directory([sender, TWO_SERVED]), reference(), home=GB, now=START).candidates
     assert (candidate.country, candidate.countries, candidate.roles) == (countries[0], countries, roles)
 
 
 def test_a_partner_over_the_limit_is_refused_for_each_country_by_name():
     many = [partner(f"a-{n:03}", "BE", serves=frozenset({Country("DE"), Country("FR")})) for n in range(limits.RECIPIENTS_COUNT_MAX + 1)]
-    found = route(message(TWO_ENTERED), Directory([register(), *many]), reference(), home=GB)
+    found = route(message(TWO_ENTERED), Directory([register(), *many]), reference(), home=GB, now=START)
     assert [(r.partner, r.country) for r in found.refusals] == [("a-064", "FR"), ("a-064", "DE")]
 
 
@@ -175,30 +176,33 @@ def test_a_foreign_partner_s_notice_reaches_the_home_register():
 
 
 def test_a_nationality_that_is_no_country_is_noted():
-    found = route(message(changed("/body/person/nationalities", ["GB", "XXA"])), Directory([register(), FR]), reference(), home=GB)
+    found = route(
+        message(changed("/body/person/nationalities", ["GB", "XXA"])), Directory([register(), FR]), reference(), home=GB, now=START
+    )
     assert [(n.rule, n.severity.value, n.pointer) for n in found.notices] == [("R-RTE-08", "note", "/body/person/nationalities/1")]
 
 
 def test_a_decision_not_to_transmit_is_noted():
     found = route(
-        message(changed("/body/decision_not_to_transmit", {"reason": "OTHER"})), Directory([register(), FR]), reference(), home=GB
+        message(changed("/body/decision_not_to_transmit", {"reason": "OTHER"})), Directory([register(), FR]), reference(), home=GB, now=START
     )
     assert [(n.rule, n.severity.value) for n in found.notices] == [("R-RTE-05", "note")]
 
 
 def test_more_recipients_than_a_message_may_have_are_refused_and_warned_of():
     many = [partner(f"fr-{n:03}", "FR") for n in range(limits.RECIPIENTS_COUNT_MAX + 2)]
-    found = route(message(), Directory([register(), *many]), reference(), home=GB)
+    found = route(message(), Directory([register(), *many]), reference(), home=GB, now=START)
     assert len(found.candidates) == limits.RECIPIENTS_COUNT_MAX
     assert [r.partner for r in found.refusals] == ["fr-064", "fr-065"]
     assert [n.severity.value for n in found.notices] == ["warning"]
 
 
-def test_other_families_go_by_person_and_name():
+@pytest.mark.parametrize(("family", "by_person"), [("registration-record", {"de-police": (N,)}), ("order-summary", {})])
+def test_a_register_entry_goes_by_person_and_name_and_an_order_by_name_alone(family, by_person):
     event = changed("/body", {"person": {"nationalities": ["DE"]}}, changed(ENTRIES, [{"partner": "fr-police", "role": "NAMED"}]))
-    fr, de = partner("fr-police", "FR", receives=receives("order-summary")), partner("de-police", "DE", receives=receives("order-summary"))
-    found = route(message(event, family="order-summary"), Directory([register(), fr, de]), reference(), home=GB)
-    assert {c.partner: c.roles for c in found.candidates} == {"fr-police": (NAMED,), "de-police": (N,)}
+    fr, de = (partner(id_, id_[:2].upper(), receives=receives(family)) for id_ in ("fr-police", "de-police"))
+    found = route(message(event, family=family), Directory([register(), fr, de]), reference(), home=GB, now=START)
+    assert {c.partner: c.roles for c in found.candidates} == {"fr-police": (NAMED,)} | by_person
 
 
 @pytest.mark.parametrize(
@@ -210,7 +214,7 @@ def test_the_country_of_a_nationality(code, country):
 
 def test_a_sender_without_a_profile_is_no_sender():
     with pytest.raises(UnknownPartnerError):
-        route(message(), Directory([FR]), reference(), home=GB)
+        route(message(), Directory([FR]), reference(), home=GB, now=START)
 
 
 def test_a_hub_named_itself_may_pass_on():

@@ -13,6 +13,7 @@ import pytest
 from gateway.contract.errors import InvariantError
 from gateway.contract.values import Country, Family, Jti, PartnerId
 from gateway.core import acknowledge, limits
+from gateway.core.decided import Alert
 from gateway.core.groups import ALWAYS, GROUPS
 from gateway.core.message import Message
 from gateway.core.problems import Code
@@ -257,7 +258,7 @@ def test_what_the_gateway_itself_says_fits_the_schema(end):
     author = acknowledge.Author(
         gateway=PartnerId("gateway"), contact={"unit": "Desk", "email": "desk@gateway.example"}, jti=Jti(REF["jti"]), now=now
     )
-    said = acknowledge.of_leg(original, end, author) if end else acknowledge.of_alert(original, "TRAVEL_RESTRICTION", author)
+    said = acknowledge.of_leg(original, end, author) if end else acknowledge.of_alert(original, Alert("TRAVEL_RESTRICTION", ()), author)
     assert check(dict(said.event), ACKNOWLEDGEMENT) == []
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.contract.values import Jti, PartnerId
 from gateway.core.acknowledge import Author, of_alert
+from gateway.core.decided import Alert
 from gateway.core.rules import check_all
 from gateway.core.rules.support import FAMILY
 from tests.unit.core.samples import changed, context, message
@@ -92,7 +93,7 @@ def test_what_the_gateway_answers_to_an_anonymous_referral_names_it_by_its_own_n
     referral = replace(message(ANONYMOUS, family=FAMILY), jti=NUMBER)
     now = datetime(2026, 11, 20, tzinfo=UTC)
     author = Author(gateway=PartnerId("gateway"), jti=NUMBER, now=now, contact={"unit": "Test", "phone": "+442079460000"})
-    said = of_alert(referral, "POLICY", author)
+    said = of_alert(referral, Alert("POLICY", ()), author)
     assert said.event["subject"]["ref"] == referral.jti
     assert schemas().check(ACKNOWLEDGEMENT, said.event, on=DAY) == []
 
