@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.contract.formats import Format
+from gateway.contract.values import PartnerId
 from gateway.core.admission import Context
 from gateway.core.decision import Grounds
 from gateway.core.directory import Directory
 from gateway.core.keys import SigningKey
+from gateway.core.operators import NOBODY, Operators
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,8 @@ class World:
     formats: Mapping[str, Format]
     contact: Mapping[str, str]  # of the national desk, in the messages the gateway itself sends
     origin: str  # scheme, host and port that partners use: `htu` of their request tokens starts with it
+    operators: Operators = NOBODY  # the people of the national desk
+    desk: PartnerId | None = None  # the national desk as a partner: it hears what nobody else has answered
 
     @property
     def directory(self) -> Directory:

@@ -18,6 +18,7 @@ import msgspec
 from gateway.contract.values import Jti, KeyId, LegId, PartnerId
 from gateway.core import claims as read
 from gateway.core import strict_json, tokens
+from gateway.core.deadletters import Side
 from gateway.core.decided import HoldReason
 from gateway.core.limits import COMMAND_LEGS_COUNT_MAX, LIST_COUNT_MAX, REQUEST_SECONDS_MAX
 from gateway.core.operators import JUSTIFIED, Command, Operator, Operators
@@ -62,7 +63,7 @@ class Listing(_Arguments, frozen=True, kw_only=True):
     """Which legs to list, oldest first, from the one after `after` on."""
 
     partner: PartnerName | None = None
-    since: Instant | None = None  # of the message's acceptance
+    since: Instant | None = None  # when it died; of a held leg, when it was made
     after: Uuid | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=LIST_COUNT_MAX)] = LIST_COUNT_MAX
 
@@ -71,6 +72,12 @@ class HoldListing(Listing, frozen=True, kw_only=True):
     """Which held legs to list."""
 
     reason: HoldReason | None = None
+
+
+class DeadListing(Listing, frozen=True, kw_only=True):
+    """Which dead legs to list: of those, who must act on which."""
+
+    side: Side | None = None
 
 
 class Legs(_Arguments, frozen=True, kw_only=True):

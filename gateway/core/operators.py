@@ -32,8 +32,8 @@ class Command(StrEnum):
     HOLD_RELEASE = "hold-release"
     HOLD_REFUSE = "hold-refuse"
     DEADLETTER_LIST = "deadletter-list"
-    DEADLETTER_INSPECT = "deadletter-inspect"
-    DEADLETTER_READ = "deadletter-read"
+    LEG_INSPECT = "leg-inspect"
+    LEG_READ = "leg-read"
     DEADLETTER_RETRY = "deadletter-retry"
     DEADLETTER_DISCARD = "deadletter-discard"
 
@@ -44,13 +44,13 @@ ROLES_OF: Final[Mapping[Command, frozenset[OperatorRole]]] = {  # what is not he
     Command.HOLD_RELEASE: frozenset({R.REVIEWER, R.ADMIN}),
     Command.HOLD_REFUSE: frozenset({R.REVIEWER, R.ADMIN}),
     Command.DEADLETTER_LIST: frozenset(R),
-    Command.DEADLETTER_INSPECT: frozenset(R),
-    Command.DEADLETTER_READ: frozenset({R.REVIEWER, R.DPO}),
+    Command.LEG_INSPECT: frozenset(R),
+    Command.LEG_READ: frozenset({R.REVIEWER, R.DPO}),
     Command.DEADLETTER_RETRY: frozenset({R.OFFICER, R.REVIEWER, R.ADMIN}),
     Command.DEADLETTER_DISCARD: frozenset({R.REVIEWER, R.ADMIN}),
 }
-READING: Final = frozenset({Command.HOLD_LIST, Command.DEADLETTER_LIST, Command.DEADLETTER_INSPECT})  # ids and codes only: no evidence
-JUSTIFIED: Final = frozenset({Command.DEADLETTER_READ})  # they show content
+READING: Final = frozenset({Command.HOLD_LIST, Command.DEADLETTER_LIST, Command.LEG_INSPECT})  # ids and codes only: no evidence
+JUSTIFIED: Final = frozenset({Command.LEG_READ})  # they show content
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,7 @@ Country = Annotated[str, Pattern(pattern=r"^[A-Z]{2}\Z")]
 Code = Annotated[str, Pattern(pattern=r"^([A-Z][A-Z0-9_]{1,39}|[a-z][a-z0-9-]{1,39})\Z")]  # domain.md d.10, or a problem code
 Name = Annotated[str, Pattern(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]  # of a policy, rule, key, setting: things of ours
 Version = Annotated[str, Pattern(pattern=r"^[0-9]{1,3}(\.[0-9]{1,3}){1,2}\Z")]
+FileNumber = Annotated[str, Pattern(pattern=r"^[0-9][0-9/-]{0,30}\Z")]  # of the desk's own files: digits never name a person
 Origin = Annotated[str, Pattern(pattern=r"^[a-z0-9][a-z0-9./-]{0,127}\Z")]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 LegState = Literal[
@@ -180,6 +181,23 @@ class Waiver(_Entry, frozen=True, kw_only=True, tag="waiver"):
     environment: Literal["PRODUCTION", "ACCEPTANCE", "TEST"]
 
 
+class Commanded(_Entry, frozen=True, kw_only=True, tag="command"):
+    """An operator's signed command was carried out, or content was shown for it. `digest` is that of its signing input.
+
+    `targets` are the legs that moved, or that were looked into. `reason` is what their senders are told.
+    """
+
+    operator: Partner
+    key: Name
+    jti: Uuid
+    command: Code
+    digest: Digest
+    targets: tuple[Uuid, ...] = ()
+    reason: Code | None = None
+    justification: Code | None = None
+    file: FileNumber | None = None
+
+
 class ErasedMessage(_Part, frozen=True, kw_only=True, tag_field="what", tag="message"):
     """The key of one message."""
 
@@ -206,7 +224,7 @@ class Erased(_Entry, frozen=True, kw_only=True, tag="erased"):
     reason: Code
 
 
-Entry = LogOpened | Accepted | Extended | Rejected | LegMoved | Held | Receipted | Config | Waiver | Erased
+Entry = LogOpened | Accepted | Extended | Rejected | LegMoved | Held | Receipted | Config | Waiver | Commanded | Erased
 _ENCODER: Final = msgspec.json.Encoder(order="sorted")
 _DECODER: Final[msgspec.json.Decoder[Entry]] = msgspec.json.Decoder(Entry)
 

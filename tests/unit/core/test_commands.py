@@ -132,8 +132,8 @@ MAY = {
     Command.HOLD_RELEASE: "reviewer admin",
     Command.HOLD_REFUSE: "reviewer admin",
     Command.DEADLETTER_LIST: "officer reviewer dpo auditor admin",
-    Command.DEADLETTER_INSPECT: "officer reviewer dpo auditor admin",
-    Command.DEADLETTER_READ: "reviewer dpo",
+    Command.LEG_INSPECT: "officer reviewer dpo auditor admin",
+    Command.LEG_READ: "reviewer dpo",
     Command.DEADLETTER_RETRY: "officer reviewer admin",
     Command.DEADLETTER_DISCARD: "reviewer admin",
 }
@@ -175,12 +175,12 @@ JUSTIFICATIONS = [
 @pytest.mark.parametrize(("code", "file"), JUSTIFICATIONS)
 def test_content_is_not_shown_without_a_reason_of_ours_and_the_number_of_a_file(code, file):
     with pytest.raises(MalformedError) as caught:
-        read(claims(Command.DEADLETTER_READ, justification=code, file=file))
+        read(claims(Command.LEG_READ, justification=code, file=file))
     assert "Jane" not in repr(caught.value.problem)
 
 
 def test_with_both_it_is():
-    signed = read(claims(Command.DEADLETTER_READ, justification="DATA_SUBJECT_REQUEST", file="2026/17-3"))
+    signed = read(claims(Command.LEG_READ, justification="DATA_SUBJECT_REQUEST", file="2026/17-3"))
     assert (signed.justification, signed.file) == (Justification.DATA_SUBJECT_REQUEST, "2026/17-3")
 
 

@@ -37,6 +37,10 @@ EVERY_KIND = [
     entries.Receipted(at=AT, **LEG, proof="d" * 64),
     entries.Config(at=AT, what="policies", digest="e" * 64, previous="f" * 64),
     entries.Waiver(at=AT, check="in-sync-replicas", environment="TEST"),
+    entries.Commanded(
+        at=AT, operator="desk-reviewer", key="command-20261121-00000000", jti=uuid(3), command="leg-read", digest="a" * 64,
+        targets=(uuid(1),), reason="HOLD", justification="AUDIT", file="2026/17-3",
+    ),
     entries.Erased(at=AT, key=entries.ErasedMessage(iss="ie-register", jti=uuid(1)), reason="RETENTION"),
     entries.Erased(at=AT, key=entries.ErasedSubject(subject="a" * 64), reason="ERASURE"),
     entries.Erased(at=AT, key=entries.ErasedSubject(subject="r-" + "a" * 64), reason="ERASURE"),
