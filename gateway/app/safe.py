@@ -30,9 +30,15 @@ class Safe:
         """Take the keys: what is new goes under the `epoch` of its compartment, what is old opens under any of its `keks`."""
         self._registers, self._referrals, self._dice = registers, referrals, dice
 
-    def index(self, message: Message) -> SubjectKey:
-        """Return the row key of a message's subject: an HMAC, so that the row says nothing about the person."""
-        if message.family.name != referral.FAMILY:
+    def index(self, message: Message, answered: SubjectKey | None = None) -> SubjectKey:
+        """Return the row key of a message's subject: an HMAC, so that the row says nothing about the person.
+
+        A reply counts to the subject of what it answers; a referral stays among referrals, whatever it answers.
+        """
+        referred = message.family.name == referral.FAMILY
+        if answered is not None and (is_referral(answered) or not referred):
+            return answered
+        if not referred:
             return vault.subject_key_of(self._registers.index_key, *message.subject)
         return SubjectKey(REFERRALS + vault.subject_key_of(self._referrals.index_key, *message.subject))
 

@@ -50,6 +50,15 @@ def test_every_other_family_counts_to_the_registers_subject(family):
     assert SAFE.index(replace(NOTICE, family=Family(family, "1.0"))) == SAFE.index(NOTICE)
 
 
+@pytest.mark.parametrize("family", ["support-referral", *FAMILIES])
+def test_a_reply_counts_to_the_subject_of_what_it_answers_and_a_referral_stays_among_referrals(family):
+    reply = replace(NOTICE, iss=PartnerId("fr-police"), family=Family(family, "1.0"))
+    register, referred = SAFE.index(NOTICE), SAFE.index(REFERRAL)
+    assert SAFE.index(reply, referred) == referred
+    assert SAFE.index(reply, register) == (SAFE.index(reply) if reply.family == REFERRAL.family else register)
+    assert is_referral(SAFE.index(reply, register)) == (family == "support-referral")
+
+
 def test_a_conversation_among_referrals_is_not_spelt_as_its_txn():
     register, referred = SAFE.index(NOTICE), SAFE.index(REFERRAL)
     assert SAFE.conversation(register, TXN) == TXN
