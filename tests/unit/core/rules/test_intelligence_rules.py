@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from gateway.contract.values import Lane
 from gateway.core.groups import GROUPS
+from gateway.core.problems import Severity
 from gateway.core.recipients import lane_of
+from gateway.core.reference import CodeLists, Entry
 from gateway.core.rules import check_all
-from gateway.core.rules.intelligence import FAMILY
-from tests.unit.core.samples import changed, context, message
+from gateway.core.rules.intelligence import FAMILY, NUMBERS, REFERRAL
+from tests.unit.core.samples import NOW, changed, context, message
 from tests.unit.core.schema_samples import DAY, FAMILIES, leaves, schemas, shipped
+from tests.unit.core.schema_samples import reference as lists
 
 (INT,) = (family for family in FAMILIES if family.name == FAMILY)
+(REF,) = (family for family in FAMILIES if family.name == REFERRAL)
+REFERRAL_SENT = shipped(REF, "valid")
 REPORT, CONCERN = shipped(INT, "valid"), shipped(INT, "warnings")
 SUBJECT = REPORT["body"]["persons"][0]
 
@@ -82,12 +91,88 @@ def found(event):
     [
         (REPORT, [], Lane.PRIORITY),
         (put("/body/immediate_risk", True), [("R-INT-05", "note", "/body/immediate_risk")], Lane.IMMEDIATE),
-        (put("/routing/priority", "ROUTINE", CONCERN), [("R-INT-05", "note", "/body/immediate_risk")], Lane.IMMEDIATE),
+        (
+            put("/routing/priority", "ROUTINE", CONCERN),
+            [("R-INT-05", "note", "/body/immediate_risk"), ("R-SAF-03", "note", "/body/event/place")],
+            Lane.IMMEDIATE,
+        ),
     ],
 )
 def test_an_immediate_risk_is_answered_with_call_first_and_goes_at_once(event, expected, lane):
     assert found(event) == expected
     assert lane_of(message(event, family=FAMILY)) is lane
+
+
+def called(event, country, on=NOW, reference=None):
+    """Return what a receipt says about calling."""
+    rules = replace(context(), reference=reference or lists())
+    problems = check_all(message(put("/body/event/place/country", country, event), family=FAMILY, iat=on), rules)
+    return [(p.severity, p.detail, p.expected) for p in problems if p.rule == "R-SAF-03"]
+
+
+@pytest.mark.parametrize(
+    ("country", "said"),
+    [
+        ("GB", "the emergency number in GB is 999 or 112"),
+        ("FR", "the emergency number in FR is 112 (not verified)"),
+        ("JP", "the emergency number in JP is 110 (police) (not verified)"),
+    ],
+)
+def test_a_concern_is_answered_with_the_number_of_its_place(country, said):
+    """R-SAF-03."""
+    ((severity, detail, expected),) = called(CONCERN, country)
+    assert (severity, detail) == (Severity.NOTE, said)
+    assert expected == "call: a message is no substitute for calling; give a child's name by voice, never in a message"
+
+
+def without_numbers():
+    return replace(lists(), codes=CodeLists({}))
+
+
+@pytest.mark.parametrize(
+    ("country", "on", "reference"),
+    [
+        pytest.param("AQ", NOW, None, id="a-country-of-no-number"),
+        pytest.param("GB", datetime(2019, 12, 31, tzinfo=UTC), None, id="a-day-before-the-list"),
+        pytest.param("GB", NOW, without_numbers(), id="no-list"),
+    ],
+)
+def test_where_no_number_is_known_the_receipt_says_so_and_still_to_call(country, on, reference):
+    ((severity, detail, expected),) = called(CONCERN, country, on, reference)
+    assert (severity, detail) == (Severity.NOTE, "no emergency number is known here for the place")
+    assert expected.startswith("find it, and call: a message is no substitute for calling")
+
+
+def test_the_number_is_that_of_the_edition_in_force_when_the_message_was_made():
+    listing = lists().codes.editions[NUMBERS][0]
+    until = replace(listing, effective_to=NOW.date())
+    after = replace(listing, effective_from=NOW.date() + timedelta(days=1), entries={"GB": Entry("GB", "111", "P")})
+    both = replace(lists(), codes=CodeLists({NUMBERS: (until, after)}))
+    assert "999 or 112" in called(CONCERN, "GB", NOW, both)[0][1]
+    assert called(CONCERN, "GB", NOW + timedelta(days=1), both)[0][1] == "the emergency number in GB is 111"
+
+
+def test_intelligence_is_no_concern_and_gets_no_number():
+    assert called(REPORT, "GB") == []
+
+
+def test_every_country_of_the_list_is_one_and_has_a_number_of_digits():
+    for entry in lists().codes.editions[NUMBERS][0].entries.values():
+        assert entry.code in lists().countries
+        assert re.match("[0-9]{2,5}( |$)", entry.title), entry
+
+
+@pytest.mark.parametrize(("flag", "told"), [(True, ["/body/safeguarding_flag"]), (False, [])])
+def test_a_flagged_referral_is_answered_with_call_and_raise_a_concern(flag, told):
+    """R-SAF-05."""
+    event = put("/body/safeguarding_flag", flag, REFERRAL_SENT)
+    problems = [p for p in check_all(message(event, family=REFERRAL), context()) if p.rule == "R-SAF-05"]
+    assert [p.pointer for p in problems] == told
+    for problem in problems:
+        assert problem.severity is Severity.NOTE
+        assert "held" in problem.detail
+        assert "call the emergency number now" in problem.expected
+        assert "safeguarding-concern" in problem.expected
 
 
 @pytest.mark.parametrize(("birth", "is_minor", "right"), [("2012-01-01", "NO", False), ("2012-01-01", "YES", True), ("1980", "NO", True)])
