@@ -43,7 +43,7 @@ LOOPBACK: Final = ["127.0.0.0/8", "::1/128"]
 CONTACT: Final = {"unit": "Example National Desk", "name": "Duty officer", "phone": "+442079460000", "email": "desk@gateway.example"}
 PORTS: Final = range(20_000, 30_000)  # below those the system gives to outgoing connections, which would take one between now and its use
 _OUTER: Final = frozenset({ProcessRole.EDGE, ProcessRole.COURIER})
-_SHIPPED: Final = ("fr-police", "es-police", "nl-border", "gb-register", "gb-police", "help-line")
+_SHIPPED: Final = tuple(sorted(path.stem for path in (REPOSITORY / "partners").glob("*.toml")))
 _NOTHING: Final[Mapping[Any, Any]] = {}
 
 

@@ -114,7 +114,7 @@ async def test_p8_a_key_without_a_profile_is_refused(tmp_path: Path) -> None:
         Family("travel-notification", "2.0"),
         Family("travel-notification", "1.1"),
         Family("holiday-wishes", "1.0"),
-        Family("risk-update", "1.0"),
+        Family("supervision-transfer", "1.0"),
     ],
     ids=lambda f: f"{f.name}-{f.version}",
 )

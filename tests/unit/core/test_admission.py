@@ -123,7 +123,7 @@ def test_one_changed_claim_is_rejected_by_name(change: dict[str, Any], expected:
 
 FAMILIES = [
     pytest.param(Family("travel-notification", "9.9"), "family-unknown", id="version-unknown"),
-    pytest.param(Family("risk-update", "1.0"), "not-allowed", id="family-the-profile-does-not-send"),
+    pytest.param(Family("supervision-transfer", "1.0"), "not-allowed", id="family-the-profile-does-not-send"),
     pytest.param(Family("nonsense", "1.0"), "not-allowed", id="family-unknown"),
 ]
 

@@ -14,6 +14,8 @@ from gateway.ops.profiles import Vocabulary, load_partners
 from gateway.ops.reference import load_reference, load_schemas
 
 ROOT = Path(__file__).parents[3]
+REFERENCE = load_reference(ROOT / "schemas")
+SCHEMAS = load_schemas(ROOT / "schemas", REFERENCE)
 VOCABULARY = Vocabulary(
     families=frozenset({"travel-notification", "acknowledgement"}),
     purposes=frozenset({"PREVENT_CHILD_SEX_CRIME", "MANAGE_OFFENDER", "INVESTIGATE", "SAFEGUARD", "BORDER", "SUPPORT"}),
@@ -55,11 +57,42 @@ def faults(folder: Path, *, adapters=ADAPTERS, **files: str) -> list[str]:
     return [str(f).removeprefix(f"{folder}/") for f in caught.value.faults]
 
 
-def test_the_shipped_examples_are_right():
-    partners = load_partners(ROOT / "partners", vocabulary=VOCABULARY, adapters=ADAPTERS)
-    assert {p.kind for p in partners.profiles.values()} == {"REGISTER", "POLICE", "BORDER", "SUPPORT_NGO"}
+@pytest.mark.parametrize("desk", ["", "fr-police"])
+def test_the_desk_is_a_partner_that_can_be_told_or_nobody(tmp_path, desk):
+    (tmp_path / "fr-police.toml").write_text(PUSHED, encoding="utf-8")
+    assert load_partners(tmp_path, vocabulary=VOCABULARY, adapters=ADAPTERS, desk=desk).profiles
+
+
+def test_a_desk_that_is_no_partner_or_cannot_be_told_is_told_with_the_other_faults(tmp_path):
+    silent = PUSHED.partition("[[receives]]")[0]
+    for desk, text, expected in (
+        ("xx-desk", PUSHED.replace("FR", "QQ"), ["desk: no partner has this id; the id of", "fr-police.toml:3: country: unknown country QQ"]),
+        ("fr-police", silent.replace("FR", "QQ"), [
+            "fr-police.toml:1: delivery: the national desk (setting desk) cannot be told anything; a table [delivery]",
+            "fr-police.toml:3: country: unknown country QQ",
+        ]),
+    ):  # fmt: skip
+        (tmp_path / "fr-police.toml").write_text(text, encoding="utf-8")
+        with pytest.raises(ConfigurationError) as caught:
+            load_partners(tmp_path, vocabulary=VOCABULARY, adapters=ADAPTERS, desk=desk)
+        told = [str(fault).removeprefix(f"{tmp_path}/") for fault in caught.value.faults]
+        assert len(told) == len(expected)
+        assert all(found.startswith(start) for found, start in zip(told, expected, strict=True)), told
+
+
+def test_the_shipped_examples_are_right_and_there_is_one_of_each_kind():
+    vocabulary = Vocabulary.of(SCHEMAS, REFERENCE)
+    partners = load_partners(ROOT / "partners", vocabulary=vocabulary, adapters=ADAPTERS)
+    assert {p.kind for p in partners.profiles.values()} == vocabulary.kinds
     assert {p.environment for p in partners.profiles.values()} == {Environment.TEST}
     assert set(partners.transports) == {"fr-police", "es-police"}
+
+
+def test_every_family_has_a_shipped_sender_and_what_is_no_reply_a_shipped_receiver():
+    partners = load_partners(ROOT / "partners", vocabulary=Vocabulary.of(SCHEMAS, REFERENCE), adapters=ADAPTERS).profiles.values()
+    families = {family.name for family in SCHEMAS.families}
+    assert {family for p in partners for family in p.sends} == families - {"acknowledgement"}
+    assert {r.family for p in partners for r in p.receives} == families - {"acknowledgement", "information-response", "correction"}
 
 
 def test_a_profile_is_read_with_its_digest_and_its_transport_apart(tmp_path):
@@ -165,8 +198,5 @@ def test_a_shard_that_no_topic_can_be_named_after_is_refused(tmp_path):
     assert found.startswith("fr-police.toml:15: delivery.shard")
 
 
-def test_a_profile_may_name_only_families_whose_whole_way_is_built():
-    reference = load_reference(ROOT / "schemas")
-    schemas = load_schemas(ROOT / "schemas", reference)
-    known = Vocabulary.of(schemas, reference).families
-    assert known == {"travel-notification", "acknowledgement"} < {family.name for family in schemas.families}
+def test_a_profile_may_name_every_family_there_is_a_schema_for():
+    assert Vocabulary.of(SCHEMAS, REFERENCE).families == {family.name for family in SCHEMAS.families}
