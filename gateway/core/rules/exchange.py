@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import date
 from typing import Any, Final
 
 from gateway.contract.values import Family
+from gateway.core.families import ACKNOWLEDGEMENT
 from gateway.core.message import Message
 from gateway.core.problems import Problem, RuleId, Severity
 from gateway.core.rules import breach, general, order, registration, risk, transfer, travel
-from gateway.core.rules.base import CHECKS, FREE_TEXTS, Check, Kind, Rule, RuleContext, broken, register, rule
+from gateway.core.rules.base import CHECKS, FREE_TEXTS, Check, Kind, Rule, RuleContext, broken, register, rule, shown
+from gateway.core.rules.dates import after
 from gateway.core.travel import FAMILY as TRAVEL
 
 REQUEST: Final = "information-request"
@@ -51,6 +54,18 @@ def suitability_is_answered_in_full(msg: Message, ctx: RuleContext) -> Iterator[
             )
 
 
+def to_be_kept_informed_has_an_end(msg: Message, ctx: RuleContext) -> Iterator[Problem]:
+    """R-RTE-06: warn a recipient that asks to be kept informed for longer than our own row says. Nobody may ask for ever by one word."""
+    picked, until = ctx.tables.row("R-RTE-06", ctx.jurisdiction, msg.iat.date(), item="asked"), msg.body.get("keep_informed_until")
+    if picked is None or not isinstance(until, str) or date.fromisoformat(until) <= after(msg.iat.date(), picked.row):
+        return
+    expected = f"at most {shown(picked.row)} from iat; acknowledge again when it ends"
+    yield broken("R-RTE-06", "/body/keep_informed_until", "asks to be kept informed for too long", expected=expected)
+
+
+CHECKS[ACKNOWLEDGEMENT].append(to_be_kept_informed_has_an_end)
+
+
 def records_keep_the_rules_of_their_families(msg: Message, ctx: RuleContext) -> Iterator[Problem]:
     """Check each record of a response by the message rules of its own family; pointers are into the response.
 
@@ -88,28 +103,30 @@ def _judged(msg: Message, family: str, body: Mapping[str, Any], place: str, ctx:
             yield replace(problem, pointer=f"{place}/{below}") if below and not head else problem
 
 
+EARLIER: Final = "gateway.core.rules.earlier"
+
 # (id, kind, effect, source, where it is held, text, families, what of it waits)
 ENTRIES: Final[tuple[tuple[str, Kind, str, str, str, str, tuple[str, ...], str], ...]] = (
     ("R-REQ-01", "system", "-", "V:FRA20 s.5(4)", "",
      "A conviction request from the UK to the EU is answered as soon as practicable, within 20 working days.", (REQUEST, RESPONSE), ""),
     ("R-REQ-02", "system", "-", "V:FRA20 s.1(5), (7)", "",
      "A conviction is notified from the UK to the EU within 28 days of its record, and again when amended.", ("registration-record",), ""),
-    ("R-REQ-03", "decision", "-", "V:FRA20 s.1(4)", "",
+    ("R-REQ-03", "decision", "-", "V:FRA20 s.1(4)", "gateway.core.routing.route",
      "Every member State of nationality is notified of a conviction.", ("registration-record",), ""),
-    ("R-REQ-04", "facts", "E", "V:FRA20 s.4(4), (5)", "",
+    ("R-REQ-04", "facts", "E", "V:FRA20 s.4(4), (5)", f"{EARLIER}.a_response_serves_the_purpose_asked",
      "A response serves the purpose asked, on the conditions given, save for an immediate serious threat to public security.",
      (RESPONSE,), ""),
     ("R-REQ-06", "system", "-", "V:FD315 (instrument); Art 8 numbers G", "",
      "Between member States a request is answered within 10 working days for criminal proceedings, else 20.", (REQUEST, RESPONSE), ""),
-    ("R-REQ-07", "decision", "R", "V:CSOD; V:CSOL", "gateway.core.schema.Schemas",
+    ("R-REQ-07", "decision", "R", "V:CSOD; V:CSOL", "gateway.core.recipients.leg_refusal",
      "A disclosure-scheme check runs between police and children's services, and names no applicant or child; the answer is one value.",
-     (REQUEST, RESPONSE), "who may ask and answer"),
-    ("R-CNV-01", "facts", "E", "own", "",
-     "A reply fits an open conversation, by `txn` and `in_response_to`.", ("acknowledgement", RESPONSE, transfer.FAMILY), ""),
-    ("R-CNV-02", "facts", "E", "own", "",
+     (REQUEST, RESPONSE), ""),
+    ("R-CNV-01", "facts", "E", "own", f"{EARLIER}.a_reply_fits_its_conversation",
+     "A reply fits an open conversation, by `txn` and `in_response_to`.", (), ""),
+    ("R-CNV-02", "facts", "E", "own", f"{EARLIER}.stages_come_in_order",
      "Stages come in order: PROPOSED, ACCEPTED or REFUSED, COMPLETED, RETURNED; acknowledgements go only forward.",
      ("acknowledgement", transfer.FAMILY), ""),
-    ("R-CNV-03", "facts", "W", "own", "",
+    ("R-CNV-03", "facts", "W", "own", f"{EARLIER}.a_late_reply_is_marked",
      "A reply after its deadline is taken, and marked.", ("acknowledgement", RESPONSE, transfer.FAMILY), ""),
 )  # fmt: skip
 

@@ -126,7 +126,8 @@ register(Rule(
     text="A travel prohibition of scope NAMED_COUNTRIES or ALL_EXCEPT lists a country, one of scope ALL none.", families=(FAMILY,),
 ))  # fmt: skip
 register(Rule(
-    id=RuleId("R-ORD-05"), kind="facts", effect="W", source="S001", where="",
+    id=RuleId("R-ORD-05"), kind="facts", effect="W", source="S001",
+    where="gateway.core.rules.earlier.prevention_orders_come_with_a_register_entry",
     text="An SHPO implies notification: a registration record exists or follows.", families=(FAMILY,),
 ))  # fmt: skip
 
@@ -211,7 +212,8 @@ register(Rule(
     text="A condition says whether it is a PROHIBITION or a REQUIREMENT.", families=(FAMILY,),
 ))  # fmt: skip
 register(Rule(
-    id=RuleId("R-ORD-14"), kind="facts", effect="W", source="V:SCO16", where="",
+    id=RuleId("R-ORD-14"), kind="facts", effect="W", source="V:SCO16",
+    where="gateway.core.rules.earlier.a_later_scottish_order_replaces_the_earlier",
     text="Scotland: a later SHPO ends the earlier one, which is REPLACED.", families=(FAMILY,),
 ))  # fmt: skip
 

@@ -207,7 +207,7 @@ def a_record_is_of_late_and_reviewed(seen: Record) -> Iterator[Problem]:
 
 
 register(Rule(
-    id=RuleId("R-REG-13"), kind="decision", effect="R", source="S000", where="",
+    id=RuleId("R-REG-13"), kind="decision", effect="R", source="S000", where="gateway.core.recipients.leg_refusal",
     text="A record goes only to a recipient whose kind is in disclosure.permitted_agencies (AGENCY_NOT_PERMITTED).", families=(FAMILY,),
 ))  # fmt: skip
 

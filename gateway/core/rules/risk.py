@@ -168,7 +168,7 @@ def reactive_management_has_no_visits(seen: Update) -> Iterator[Problem]:
 
 
 register(Rule(
-    id=RuleId("R-RSK-08"), kind="facts", effect="-", source="S001; length own", where="",
+    id=RuleId("R-RSK-08"), kind="facts", effect="-", source="S001; length own", where="gateway.core.alerts.is_review_due",
     text="Intelligence, a breach or a change of circumstances on a REACTIVE subject alerts the managing authority to a review, by a day.",
     families=(FAMILY, "intelligence-report", "breach-notification"),
 ))  # fmt: skip
