@@ -17,6 +17,7 @@ import itertools
 import json
 import re
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -39,7 +40,7 @@ from gateway.ops.telemetry import Telemetry
 from gateway.testing.clock import START
 from gateway.testing.families import support_referral
 from gateway.testing.messages import replaced
-from tests.house import ACK, BASE, GATEWAY, REFERRALS, REGISTERS, SHIPPED, house
+from tests.house import ACK, BASE, GATEWAY, REFERRALS, REGISTERS, SHIPPED, Got, house
 from tests.notices import also, answer_to, notice
 from tests.promises.test_p10_personal_data_stays_in_payloads import SpyBus
 
@@ -57,18 +58,25 @@ EXAMPLES: Final = {
 
 
 def profiles() -> dict[PartnerId, Profile]:
-    help_line = SHIPPED[PartnerId("help-line")]
     provider = replace(
-        SHIPPED[POLICE], id=PROVIDER, name=PROVIDER, kind="SUPPORT_SERVICE", sector="STATUTORY",
+        SHIPPED[POLICE], id=PROVIDER, name=PROVIDER, kind="SUPPORT_SERVICE", sector="STATUTORY", sends=frozenset({REF.name}),
         receives=(Receives(REF.name, frozenset({Role.NAMED}), frozenset({"SUPPORT"})),),
     )  # fmt: skip
     register = replace(SHIPPED[REGISTER], sends=SHIPPED[REGISTER].sends | {REF.name})
-    return also(provider, register, replace(help_line, receives=()))
+    return also(provider, register)
 
 
 def referral(mode: str, ref: str) -> dict[str, Any]:
     to = [{"partner": PROVIDER, "role": "NAMED"}]
     return replaced(replaced(EXAMPLES[mode], "/subject/ref", ref), "/routing/recipients", to)
+
+
+def outcome(mode: str, ref: str, got: Got) -> dict[str, Any]:
+    """What the provider has to say of a referral, in a referral of its own."""
+    event = replaced(referral(mode, ref), "/routing/in_response_to", {"iss": GATEWAY, "jti": got.jti})
+    event = replaced(event, "/routing/recipients", [{"partner": REGISTER, "role": "NAMED"}])
+    event = replaced(replaced(event, "/subject/iss", REGISTER), "/handling/legal_basis/0/jurisdiction", "FR")
+    return replaced(event, "/body/outcome", "ACCEPTED")
 
 
 # --- what there is to look at
@@ -101,13 +109,17 @@ async def live(folder: Path, mode: str) -> World:
         for name, ref in PERSONS.items():
             sent[name, "referral"] = await h.submit(referral(mode, ref), family=REF, txn=TXN[name])
         await h.run_until_idle()
+        got_by = {got.event["subject"]["ref"]: got for got in h.partners[PROVIDER].received.values()}
+        for name, ref in PERSONS.items():
+            sent[name, "outcome"] = await h.submit(outcome(mode, ref, got_by[ref]), sender=PROVIDER, family=REF, txn=TXN[name])
         for who in (POLICE, PROVIDER):
             for got in [got for got in h.partners[who].received.values() if got.family != ACK.name]:
                 await h.submit(answer_to(got), sender=who, family=ACK, txn=got.claims["txn"])
         await h.run_until_idle()
         await h.poll_all("gb-register")
         await h.run_until_idle()
-        answers = [(await h.ask("status", f"/v1/messages/{jti}")).body for jti in sent.values()]
+        askers = {"travel": REGISTER, "referral": REGISTER, "outcome": PROVIDER}
+        answers = [(await h.ask("status", f"/v1/messages/{jti}", who=askers[what])).body for (_, what), jti in sent.items()]
         events = Events(h.store, bus, h.clock, telemetry=Telemetry(h.metrics), source=BASE, holder="test")
         while await events.run_once():
             pass
@@ -300,6 +312,14 @@ def test_the_attacker_finds_what_is_there_to_be_found(world: World, table: str, 
     attacker = Attacker(world, [REGISTERS])
     assert attacker.joined("anna", "anna")
     assert not attacker.joined("bert", "bert")
+
+
+def test_replies_count_to_the_subject_of_the_referral(world: World) -> None:
+    subjects = {row["jti"]: row["subject"] for row in world.tables["message"]}
+    assert subjects[world.messages["anna", "outcome"]] == subjects[world.messages["anna", "referral"]]
+    families = Counter(row["family"] for row in world.tables["message"] if row["subject"].startswith("r-"))
+    assert families == {"support-referral": 4, "acknowledgement": 6}  # the provider's, and the gateway's: delivered, receipted
+    assert {(row["partner"], row["reason"]) for row in world.tables["refusal"]} == {(REGISTER, "POLICY")}  # R-REF-02, for an outcome too
 
 
 def test_everything_was_looked_at(world: World) -> None:
