@@ -28,6 +28,7 @@ from gateway.contract.values import Jti, Lane, LegId, PartnerId, Ref, SubjectKey
 from gateway.core.delivery import State
 from gateway.core.facts import Answered, Head
 from gateway.core.message import Signed
+from gateway.stores import log_statements as log
 from gateway.stores import statements as s
 from gateway.stores.types import EPOCH, MICROSECOND
 
@@ -358,76 +359,76 @@ class SqlUnitOfWork:
 
     async def stage_evidence(self, entries: Sequence[bytes]) -> None:
         """Stage entries in their order."""
-        await self._many(s.stage(), [{"entry": entry} for entry in entries])
+        await self._many(log.stage(), [{"entry": entry} for entry in entries])
 
     async def take_lease(self, name: str, holder: str, now: datetime, until: datetime) -> int | None:
         """Take or renew the named lease; return its epoch, or None where another holds it."""
-        row = await self._row(s.take_lease(), name=name, holder=holder, now=now, until=until)
+        row = await self._row(log.take_lease(), name=name, holder=holder, now=now, until=until)
         return None if row is None else int(row.epoch)
 
     async def staged(self, limit: int) -> list[tuple[int, bytes]]:
         """Return staged entries, oldest first, with their staged ids."""
-        return [(row.staged_id, row.entry) for row in await self._rows(s.staged(), limit=limit)]
+        return [(row.staged_id, row.entry) for row in await self._rows(log.staged(), limit=limit)]
 
     async def log_size(self) -> int:
         """Return how many leaves are integrated."""
-        [[size]] = await self._rows(s.log_size())
+        [[size]] = await self._rows(log.log_size())
         return int(size)
 
     async def log_nodes(self, coords: Sequence[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
         """Return hashes of complete subtrees by (level, index)."""
-        rows = await self._rows(s.log_nodes(), lines=coords) if coords else ()
+        rows = await self._rows(log.log_nodes(), lines=coords) if coords else ()
         return {(row.level, row.idx): row.hash for row in rows}
 
     async def integrate(self, leaves: Sequence[tuple[int, int, bytes, bytes]], nodes: Sequence[tuple[int, int, bytes]]) -> None:
         """Move staged entries into the log. Raises `InvariantError` if an index is taken or an entry is not staged any more."""
-        into_leaves, into_nodes = s.insert_leaves()
+        into_leaves, into_nodes = log.insert_leaves()
         await self._many(into_leaves, [{"idx": idx, "entry": entry, "leaf_hash": digest} for _, idx, entry, digest in leaves])
-        if leaves and await self._run(s.unstage(), lines=[[staged_id] for staged_id, *_ in leaves]) != len(leaves):
+        if leaves and await self._run(log.unstage(), lines=[[staged_id] for staged_id, *_ in leaves]) != len(leaves):
             raise InvariantError("evidence", "another sequencer has integrated a staged entry")
         await self._many(into_nodes, [{"level": level, "idx": idx, "hash": digest} for level, idx, digest in nodes])
 
     async def add_checkpoint(self, size: int, root: bytes, note: str, at: datetime) -> None:
         """Store a signed checkpoint."""
-        await self._run(s.insert_checkpoint(), size=size, root=root, note=note, at=at)
+        await self._run(log.insert_checkpoint(), size=size, root=root, note=note, at=at)
 
     async def latest_checkpoint(self) -> CheckpointRow | None:
         """Return the newest checkpoint."""
-        row = await self._row(s.latest_checkpoint())
+        row = await self._row(log.latest_checkpoint())
         return None if row is None else _checkpoint(row)
 
     async def checkpoint_at(self, size: int) -> CheckpointRow | None:
         """Return the checkpoint of that size."""
-        row = await self._row(s.checkpoint_at(), size=size)
+        row = await self._row(log.checkpoint_at(), size=size)
         return None if row is None else _checkpoint(row)
 
     async def checkpoints(self) -> list[CheckpointRow]:
         """Return all checkpoints, by size."""
-        return [_checkpoint(row) for row in await self._rows(s.checkpoints())]
+        return [_checkpoint(row) for row in await self._rows(log.checkpoints())]
 
     async def leaf_index(self, leaf_hash: bytes) -> int | None:
         """Return where an entry stands in the log."""
-        [[index]] = await self._rows(s.leaf_index(), leaf_hash=leaf_hash)
+        [[index]] = await self._rows(log.leaf_index(), leaf_hash=leaf_hash)
         return None if index is None else int(index)
 
     async def leaves(self, start: int, limit: int) -> list[tuple[int, bytes]]:
         """Return integrated entries from `start`."""
-        return [(row.idx, row.entry) for row in await self._rows(s.leaves(), start=start, limit=limit)]
+        return [(row.idx, row.entry) for row in await self._rows(log.leaves(), start=start, limit=limit)]
 
     # --- cursors and versions
 
     async def cursor(self, name: str) -> int:
         """Return the stored position of a projection, 0 at first."""
-        row = await self._row(s.cursor(), name=name)
+        row = await self._row(log.cursor(), name=name)
         return 0 if row is None else int(row.position)
 
     async def set_cursor(self, name: str, position: int) -> bool:
         """Store the position of a projection; return whether it moved. It never goes back."""
-        return await self._row(s.set_cursor(), name=name, position=position) is not None
+        return await self._row(log.set_cursor(), name=name, position=position) is not None
 
     async def versions(self) -> dict[str, int]:
         """Return the schema's version and the oldest code version it supports."""
-        return {row.name: row.value for row in await self._rows(s.versions())}
+        return {row.name: row.value for row in await self._rows(log.versions())}
 
 
 def _micros(moment: datetime) -> int:

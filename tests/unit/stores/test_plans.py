@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.contract.values import Lane
 from gateway.core.delivery import State
+from gateway.stores import log_statements as log
 from gateway.stores import statements as s
 from gateway.stores.sqlite import SqliteStore
 from gateway.testing.store_rows import NOW
@@ -59,10 +60,10 @@ PLANS = [
     ),
     (s.aside_counts(), {}, {"leg": {"ix_leg_set_aside"}}),
     (s.forget_requests(), {"now": NOW}, {"request_id": {"ix_request_id_exp"}}),
-    (s.unstage(), {"lines": [[1]]}, {"evidence_staged": {PK}}),
-    (s.log_nodes(), {"lines": [[0, 1]]}, {"evidence_node": {PK}}),
-    (s.leaf_index(), {"leaf_hash": b"h"}, {"evidence_leaf": {"ix_evidence_leaf_leaf_hash"}}),
-    (s.leaves(), {"start": 5, "limit": 5}, {"evidence_leaf": {PK}}),
+    (log.unstage(), {"lines": [[1]]}, {"evidence_staged": {PK}}),
+    (log.log_nodes(), {"lines": [[0, 1]]}, {"evidence_node": {PK}}),
+    (log.leaf_index(), {"leaf_hash": b"h"}, {"evidence_leaf": {"ix_evidence_leaf_leaf_hash"}}),
+    (log.leaves(), {"start": 5, "limit": 5}, {"evidence_leaf": {PK}}),
 ]
 STEP = re.compile(r"(SCAN|SEARCH) (\w+)(?:.* (?:INDEX (\w+)|(INTEGER PRIMARY KEY)))?")
 

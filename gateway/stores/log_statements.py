@@ -1,0 +1,130 @@
+"""The statements of the evidence log, of leases, cursors and versions: what is not about messages and their legs."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from sqlalchemy import BigInteger, Delete, Insert, Select, and_, bindparam, case, delete, func, insert, literal, or_, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.sql.dml import ReturningInsert
+
+from gateway.stores import tables as t
+from gateway.stores.statements import LIMIT, NOW, UNTIL
+from gateway.stores.types import at, lines
+
+# --- evidence ---------------------------------------------------------------------------------------------------------
+
+
+@cache
+def stage() -> Insert:
+    """Stage an entry."""
+    return insert(t.evidence_staged)
+
+
+@cache
+def take_lease() -> ReturningInsert[Any]:
+    """Take a lease that is free, over, or ours. A new holder starts a new epoch."""
+    mine = upsert(t.lease).values(name=bindparam("name"), holder=bindparam("holder"), epoch=literal(1), until=UNTIL)
+    epoch = case((t.lease.c.holder == mine.excluded.holder, t.lease.c.epoch), else_=t.lease.c.epoch + 1)
+    return mine.on_conflict_do_update(
+        index_elements=[t.lease.c.name],
+        set_={"holder": mine.excluded.holder, "epoch": epoch, "until": mine.excluded.until},
+        where=or_(t.lease.c.holder == mine.excluded.holder, t.lease.c.until <= NOW),
+    ).returning(t.lease.c.epoch)
+
+
+@cache
+def staged() -> Select[Any]:
+    """Read the oldest staged entries."""
+    table = t.evidence_staged
+    return select(table.c.staged_id, table.c.entry).order_by(table.c.staged_id).limit(LIMIT)
+
+
+@cache
+def unstage() -> Delete:
+    """Delete staged entries that are in the log now."""
+    ids, table = lines(), t.evidence_staged
+    return delete(table).where(table.c.staged_id.in_(select(at(ids, 0, BigInteger))))
+
+
+@cache
+def insert_leaves() -> tuple[Insert, Insert]:
+    """Insert leaves, and the complete subtrees they close."""
+    return insert(t.evidence_leaf), insert(t.evidence_node)
+
+
+@cache
+def log_size() -> Select[Any]:
+    """Read how many leaves there are: they are numbered without a gap."""
+    return select(func.coalesce(func.max(t.evidence_leaf.c.idx) + 1, 0))
+
+
+@cache
+def log_nodes() -> Select[Any]:
+    """Read hashes of complete subtrees."""
+    coords, node = lines(), t.evidence_node
+    return select(node.c.level, node.c.idx, node.c.hash).join(
+        coords, and_(node.c.level == at(coords, 0, BigInteger), node.c.idx == at(coords, 1, BigInteger))
+    )
+
+
+@cache
+def insert_checkpoint() -> Insert:
+    """Store a checkpoint."""
+    return insert(t.checkpoint)
+
+
+@cache
+def checkpoints() -> Select[Any]:
+    """Read all checkpoints, by size."""
+    return select(t.checkpoint).order_by(t.checkpoint.c.size)
+
+
+@cache
+def latest_checkpoint() -> Select[Any]:
+    """Read the newest checkpoint."""
+    return select(t.checkpoint).order_by(t.checkpoint.c.size.desc()).limit(literal(1, literal_execute=True))
+
+
+@cache
+def checkpoint_at() -> Select[Any]:
+    """Read the checkpoint of one size."""
+    return select(t.checkpoint).where(t.checkpoint.c.size == bindparam("size"))
+
+
+@cache
+def leaf_index() -> Select[Any]:
+    """Read where an entry stands: the first place, should the same bytes have been staged twice."""
+    return select(func.min(t.evidence_leaf.c.idx)).where(t.evidence_leaf.c.leaf_hash == bindparam("leaf_hash"))
+
+
+@cache
+def leaves() -> Select[Any]:
+    """Read entries from a place on."""
+    leaf = t.evidence_leaf
+    return select(leaf.c.idx, leaf.c.entry).where(leaf.c.idx >= bindparam("start", type_=BigInteger)).order_by(leaf.c.idx).limit(LIMIT)
+
+
+# --- cursors and versions ---------------------------------------------------------------------------------------------
+
+
+@cache
+def cursor() -> Select[Any]:
+    """Read a projection's position."""
+    return select(t.cursor.c.position).where(t.cursor.c.name == bindparam("name"))
+
+
+@cache
+def set_cursor() -> ReturningInsert[Any]:
+    """Store a projection's position, forward only: whoever comes too late moves nothing, and is told so by no row."""
+    new = upsert(t.cursor).values(name=bindparam("name"), position=bindparam("position", type_=BigInteger))
+    return new.on_conflict_do_update(
+        index_elements=[t.cursor.c.name], set_={"position": new.excluded.position}, where=t.cursor.c.position < new.excluded.position
+    ).returning(t.cursor.c.position)
+
+
+@cache
+def versions() -> Select[Any]:
+    """Read the schema's version and the oldest code version it supports."""
+    return select(t.meta.c.name, t.meta.c.value)
