@@ -6,18 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any, Final
 
-from gateway.contract.values import Environment
+from gateway.core.families import ACKNOWLEDGEMENT
 from gateway.core.message import Message
 from gateway.core.problems import Code, Problem, RuleId, Severity
 from gateway.core.rules.base import FREE_TEXTS, RuleContext, as_firm_as, broken, rule, shown
 from gateway.core.rules.dates import ages
 from gateway.core.travel import FAMILY as TRAVEL
 
-SPECIMEN: Final = "UTO"  # Utopia (ICAO Doc 9303 part 3, section 5)
 HURTFUL: Final = frozenset({"OFFENCE", "MODUS_OPERANDI"})
 OF_EVERY_FAMILY: Final = ("/handling/conditions/*", "/body/person/description/marks")  # free texts, beside a family's own
 NOTHING: Final[Mapping[str, Any]] = {}
-FREE_TEXTS["acknowledgement"] = ("/body/text",)
+FREE_TEXTS[ACKNOWLEDGEMENT] = ("/body/text",)
 
 
 @rule("R-GEN-03", effect="E", source="V:RPDR")
@@ -53,16 +52,13 @@ def entry_is_the_destination_s_own_decision(msg: Message, ctx: RuleContext) -> I
 
 @rule("R-GEN-16", effect="E", source="own")
 def environments_agree(msg: Message, ctx: RuleContext) -> Iterator[Problem]:
-    """A message is of its sender's and this gateway's environment, as each leg is; formats show it; no specimen (UTO) in PRODUCTION."""
+    """The environment of a message is its sender's and this gateway's; no leg to a partner of another, and each format shows the mark."""
     said = msg.event["handling"].get("environment", ctx.environment)  # a message that says nothing is the schema's to refuse
     if not said == ctx.sender.environment == ctx.environment:
         yield Problem(
             code=Code.ENVIRONMENT_WRONG, detail="the message, your profile and this gateway are not of one environment",
             expected=ctx.environment.value, pointer="/handling/environment", rule=RuleId("R-GEN-16"),
         )  # fmt: skip
-    if ctx.environment is Environment.PRODUCTION:
-        for pointer in _specimens(msg.body, "/body"):
-            yield broken("R-GEN-16", pointer, "a specimen's nationality", expected="that of a real person", severity=Severity.ERROR)
 
 
 @rule("R-GEN-18", effect="W", source="S004; own")
@@ -76,10 +72,11 @@ def hurtful_narratives_are_announced(msg: Message, ctx: RuleContext) -> Iterator
 
 @rule("R-GEN-20", effect="E", source="own")
 def the_subject_is_whole(msg: Message, ctx: RuleContext) -> Iterator[Problem]:
-    """Only an anonymous referral has no `subject.ref`; `is_minor` agrees with the birth date, as far as that says."""
+    """Only an anonymous referral, and its acknowledgement, has no `subject.ref`; `is_minor` agrees with the birth date, if that says."""
     subject = msg.event["subject"]
     anonymous = msg.family.name == "support-referral" and msg.body.get("identity_mode") == "ANONYMOUS"
-    if "ref" not in subject and not anonymous:
+    repeated = msg.family.name == ACKNOWLEDGEMENT  # whatever the subject of what it answers
+    if "ref" not in subject and not anonymous and not repeated:
         yield broken("R-GEN-20", "/subject/ref", "no reference to the subject", expected="your opaque reference", severity=Severity.ERROR)
     picked = ctx.tables.row("R-GEN-20", ctx.jurisdiction, msg.iat.date())
     birth = _text(_person(msg.body).get("birth", NOTHING).get("date"))
@@ -89,16 +86,6 @@ def the_subject_is_whole(msg: Message, ctx: RuleContext) -> Iterator[Problem]:
     if is_minor is not None and subject.get("is_minor") == ("NO" if is_minor else "YES"):
         expected = f"{'YES' if is_minor else 'NO'}: a minor is below {shown(picked.row)}"
         yield broken("R-GEN-20", "/subject/is_minor", "does not agree with birth.date", expected=expected, severity=as_firm_as(picked.row))
-
-
-def _specimens(node: object, pointer: str) -> Iterator[str]:
-    """Yield a pointer to every nationality of ICAO's specimens, whoever has it."""
-    steps = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list) else ()
-    for step, value in steps:
-        if step == "nationalities" and isinstance(value, list):
-            yield from (f"{pointer}/{step}/{index}" for index, code in enumerate(value) if code == SPECIMEN)
-        else:
-            yield from _specimens(value, f"{pointer}/{step}")
 
 
 def _person(body: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -89,6 +89,16 @@ def persons(event):
     return [one for one in (body.get("person"), *(each.get("person") for each in body.get("persons", ()))) if one]
 
 
+@pytest.mark.parametrize(("environment", "right"), [("TEST", True), ("ACCEPTANCE", True), ("PRODUCTION", False)])
+@pytest.mark.parametrize("family", [family for family in FAMILIES if persons(shipped(family, "valid"))], ids=str)
+def test_a_specimen_has_no_place_in_production(family, environment, right):
+    event = shipped(family, "valid")
+    event["handling"]["environment"] = environment
+    persons(event)[0]["nationalities"] = ["GB", "UTO"]
+    (*found,) = (p.pointer for p in schemas().check(family, event, on=DAY) if p.is_error)
+    assert [pointer.endswith("/person/nationalities/1") for pointer in found] == ([] if right else [True])
+
+
 @pytest.mark.parametrize("family", [family for family in FAMILIES if persons(shipped(family, "valid"))], ids=str)
 def test_a_latin_form_that_is_not_the_name_s_is_a_warning_that_quotes_nothing(family):
     event = shipped(family, "valid")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from gateway.contract.values import Environment
@@ -101,23 +99,6 @@ def test_a_sender_of_another_environment_is_told_which_is_right():
     assert (problem.code, problem.expected) == (Code.ENVIRONMENT_WRONG, "TEST")
 
 
-@pytest.mark.parametrize(
-    ("environment", "wrong"), [(Environment.PRODUCTION, True), (Environment.ACCEPTANCE, False), (Environment.TEST, False)]
-)
-@pytest.mark.parametrize("carried", [True, False], ids=["in-a-record", "the-person-itself"])
-def test_a_specimen_has_no_place_in_production(environment, wrong, carried):
-    event = changed("/handling/environment", environment.value, changed("/body/person/nationalities", ["GB", "UTO"]))
-    at = "/body/person/nationalities/1"
-    if carried:
-        event["body"], at = (
-            {"records": [{"travel-notification": event["body"]}]},
-            "/body/records/0/travel-notification/person/nationalities/1",
-        )
-    rules = replace(context(register(environment=environment)), environment=environment)
-    told = [(p.rule, p.severity.value, p.pointer) for p in check_all(message(event, family="information-response"), rules)]
-    assert [one for one in told if one[0] == "R-GEN-16"] == ([("R-GEN-16", "error", at)] if wrong else [])
-
-
 def test_an_anonymous_referral_needs_no_reference():
     event = changed("/body", {"identity_mode": "ANONYMOUS"}, changed("/subject/ref", ...))
     assert found(event, family="support-referral") == []
@@ -138,9 +119,7 @@ def test_an_error_that_rests_on_an_unverified_number_acts_as_a_warning():
 
 
 def _unverified(row):
-    from dataclasses import replace
-
-    return replace(row, verified=False)
+        return replace(row, verified=False)
 
 
 def test_without_a_row_for_the_age_nothing_is_said_of_it():
