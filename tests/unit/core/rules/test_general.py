@@ -119,7 +119,9 @@ def test_an_error_that_rests_on_an_unverified_number_acts_as_a_warning():
 
 
 def _unverified(row):
-        return replace(row, verified=False)
+    from dataclasses import replace
+
+    return replace(row, verified=False)
 
 
 def test_without_a_row_for_the_age_nothing_is_said_of_it():
