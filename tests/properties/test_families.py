@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from dataclasses import replace
 from random import Random
-from typing import Any, Final
+from typing import Final
 
 import pytest
 from hypothesis import given, settings
@@ -25,7 +23,8 @@ from gateway.testing.clock import START, FakeClock
 from gateway.testing.families import sample
 from gateway.testing.messages import Sample
 from tests.house import BASE, GATEWAY, GATEWAY_USES, PARTNER_USES, REFERENCE, SCHEMAS, SHIPPED, TABLES, Keys
-from tests.unit.core.schema_samples import FAMILIES, leaves
+from tests.survival import counted, groups_of_leaves
+from tests.unit.core.schema_samples import FAMILIES
 
 REGISTER, POLICE = PartnerId("gb-register"), PartnerId("fr-police")
 CLOCK: Final = FakeClock()
@@ -50,36 +49,6 @@ def admitted(made: Sample) -> Accepted:
     return outcome
 
 
-def groups(value: Any, schema: Any, group: str | None = None, pointer: str = "") -> dict[str, str | None]:
-    """Pointer and group of every leaf, read off the schema: the outermost `x-field-group` wins."""
-    group = group or schema.get("x-field-group")
-    if isinstance(value, dict) and "properties" in schema:
-        below = [groups(item, schema["properties"][name], group, f"{pointer}/{name}") for name, item in value.items()]
-    elif isinstance(value, list) and "items" in schema:
-        rest = schema.get("x-field-group-rest")
-        below = [
-            groups(item, schema["items"], group or (rest if index else None), f"{pointer}/{index}") for index, item in enumerate(value)
-        ]
-    else:
-        return {pointer: group}
-    return {at: of for each in below for at, of in each.items()}
-
-
-REWRITTEN = ("/handling/data_quality", "/routing/recipients")  # a view names what groups it has, and of the recipients its own alone
-
-
-Leaf = tuple[str, Any]
-
-
-def anywhere(pointer: str) -> str:
-    """Leave the places in lists open: an item of which nothing is left goes, and those behind it move up."""
-    return re.sub(r"/[0-9]+(?=/|$)", "/*", pointer)
-
-
-def counted(event: Any) -> Counter[Leaf]:
-    return Counter((anywhere(at), value) for at, value in leaves(event) if not at.startswith(REWRITTEN))
-
-
 @pytest.mark.parametrize("family", FAMILIES, ids=str)
 @given(seed=st.integers(0, 2**32), allowed=st.frozensets(st.sampled_from(GOVERNED)))
 @settings(max_examples=30, deadline=None)
@@ -88,11 +57,8 @@ def test_what_is_sent_is_admitted_and_arrives_less_what_is_removed(family: Famil
     view = minimise(message, allowed, SHIPPED[POLICE], SCHEMAS)
     document = NATIVE.render(view).event
     removed = {one.group for one in view.removed}
-    of = groups(message.event, SCHEMAS.document(family))
     kept, sent = counted(document), counted(message.event)
-    said: dict[Leaf, set[str | None]] = {}
-    for at, value in leaves(message.event):
-        said.setdefault((anywhere(at), value), set()).add(of[at])
+    said = groups_of_leaves(family, message.event)
     assert all(said[leaf] & (allowed | ALWAYS) for leaf in kept & sent)
     assert all(said[leaf] & removed for leaf in sent - kept)
     assert not removed & allowed - {"identifiers"}  # some numbers never leave their country, whoever may see the others

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import count
@@ -29,8 +28,9 @@ from gateway.ops.policies import load_policies
 from gateway.testing.clock import START, FakeClock
 from gateway.testing.families import sample
 from tests.house import GATEWAY, PARTNER_USES, REFERENCE, ROOT, SCHEMAS, SHIPPED, TABLES, Keys
-from tests.properties.test_families import NATIVE, OWN, SENDS_ALL, Leaf, admitted, anywhere, counted, groups
-from tests.unit.core.schema_samples import FAMILIES, leaves
+from tests.properties.test_families import NATIVE, OWN, SENDS_ALL, admitted
+from tests.survival import check_survival, counted, groups_of_leaves
+from tests.unit.core.schema_samples import FAMILIES
 
 PARTNERS: Final = {id_: profile for id_, profile in SHIPPED.items() if id_ != SENDS_ALL.id}
 READER: Final = Keys.of("reader", FakeClock(), PARTNER_USES)
@@ -39,15 +39,6 @@ GROUNDS: Final = Grounds(
     policies=load_policies(ROOT / "policies", partners=SHIPPED), schemas=SCHEMAS, reference=REFERENCE, tables=TABLES,
     shows_conditions={"native": NATIVE.shows_conditions()}, digests={},
 )  # fmt: skip
-ADDED: Final = {"original", "prior_undelivered", "withheld"}  # by a delivery, beside the subject's issuer
-OF_ITSELF: Final = (
-    "/handling/data_quality",
-    "/handling/classification",
-    "/routing/recipients",
-    "/routing/action_requested",
-    "/subject/iss",
-)
-"""What a view says anew: which groups it has, how it is marked, to whom it goes, what is asked, whose the subject is."""
 
 
 def reached(family: Family) -> list[PartnerId]:
@@ -93,20 +84,6 @@ def read(message: Message, leg: PlannedLeg) -> Mapping[str, Any]:
     return dict(got)
 
 
-def said(event: Mapping[str, Any]) -> Counter[Leaf]:
-    """What an event says, apart from what a delivery adds or says anew."""
-    whole = {name: value for name, value in event.items() if name not in ADDED}
-    return Counter({leaf: times for leaf, times in counted(whole).items() if not leaf[0].startswith(OF_ITSELF)})
-
-
-def by_leaf(message: Message) -> dict[Leaf, set[str | None]]:
-    """The field groups of what a message says."""
-    of, found = groups(message.event, SCHEMAS.document(message.family)), dict[Leaf, set[str | None]]()
-    for at, value in leaves(message.event):
-        found.setdefault((anywhere(at), value), set()).add(of[at])
-    return found
-
-
 @pytest.mark.parametrize("family", FAMILIES, ids=str)
 @given(seed=st.integers(0, 2**32), which=st.integers(0, 99), role=st.sampled_from(Role))
 @settings(max_examples=40, deadline=None)
@@ -116,16 +93,10 @@ def test_what_a_partner_reads_is_what_was_sent_less_what_it_is_told_was_withheld
     leg = planned(accepted, partners[which % len(partners)], role)
     if leg is None:
         return
-    message = accepted.message
-    event = read(message, leg)
-    assert SCHEMAS.check_delivery(family, event) == []
-    withheld = {entry["group"] for entry in event["withheld"]}
-    sent, got = said(message.event), said(event)
-    assert got <= sent
-    of = by_leaf(message)
-    assert all(of[leaf] & withheld for leaf in sent - got)
-    assert all(of[leaf] & (leg.groups | ALWAYS) for leaf in got)
-    assert all(entry["reason"] for entry in event["withheld"])
+    event = read(accepted.message, leg)
+    assert check_survival(family, accepted.message.event, event) == {removed.group for removed in leg.removed}
+    of = groups_of_leaves(family, accepted.message.event)
+    assert all(of[leaf] & (leg.groups | ALWAYS) for leaf in counted(event) if leaf in of)
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=str)
