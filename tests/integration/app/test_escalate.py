@@ -31,7 +31,7 @@ from gateway.stores.open import migrate
 from gateway.stores.postgres import PostgresStore
 from gateway.testing.clock import START, FakeClock
 from gateway.testing.messages import replaced
-from tests.house import GATEWAY, ROOT, SHIPPED, House, house
+from tests.house import GATEWAY, ROOT, TRAVEL, House, house
 from tests.integration.test_postgres_concurrency import blocked
 from tests.notices import answer_to
 
@@ -55,12 +55,14 @@ def profile(id_: PartnerId, kind: str, country: str = "GB", **more: Any) -> Prof
 
 
 PROTECTS = (Receives(INT.name, frozenset({Role.SAFEGUARDING}), frozenset({"SAFEGUARD"})),)
+QUIET = profile(POLICE, "POLICE")  # receives nothing by itself
+REPORTS = profile(HELP, "SUPPORT_NGO", sector="NGO", sends=frozenset({INT.name, REF.name, TRAVEL.name}))
 PROFILES = {
     CHILDREN: profile(CHILDREN, "CHILDREN_SERVICES", receives=PROTECTS),
-    POLICE: SHIPPED[POLICE],
-    HELP: replace(SHIPPED[HELP], sends=frozenset({INT.name, REF.name})),
+    POLICE: QUIET,
+    HELP: REPORTS,
     DESK: profile(DESK, "CENTRAL_BUREAU"),
-    FR: replace(SHIPPED[FR], delivery=INBOX, receives=()),
+    FR: profile(FR, "POLICE", "FR"),
 }
 
 
@@ -209,7 +211,7 @@ async def test_a_signed_acknowledgement_is_an_answer_unless_it_refuses(tmp_path:
     ],
 )
 async def test_only_the_place_s_police_are_sent_it(tmp_path: Path, changes: dict[str, Any], reached: bool) -> None:
-    async with opened(tmp_path, changed={POLICE: replace(SHIPPED[POLICE], **changes)}) as h:
+    async with opened(tmp_path, changed={POLICE: replace(QUIET, **changes)}) as h:
         jti = await raise_concern(h)
         await look(h, WAIT)
         assert (POLICE in await legs_of(h, jti)) is reached
@@ -217,7 +219,7 @@ async def test_only_the_place_s_police_are_sent_it(tmp_path: Path, changes: dict
 
 
 async def test_a_refusal_of_police_is_recorded_once_however_many_rounds(tmp_path: Path) -> None:
-    barred = replace(SHIPPED[POLICE], excluded_countries=frozenset({Country("GB")}))
+    barred = replace(QUIET, excluded_countries=frozenset({Country("GB")}))
     async with opened(tmp_path, changed={POLICE: barred}) as h:
         jti = await raise_concern(h)
         for _ in range(3):
@@ -230,7 +232,7 @@ async def test_a_refusal_of_police_is_recorded_once_however_many_rounds(tmp_path
 
 
 async def test_suspended_police_get_a_held_leg_and_the_rounds_go_on(tmp_path: Path) -> None:
-    async with opened(tmp_path, changed={POLICE: replace(SHIPPED[POLICE], suspended=True)}) as h:
+    async with opened(tmp_path, changed={POLICE: replace(QUIET, suspended=True)}) as h:
         jti = await raise_concern(h)
         await look(h, WAIT)
         leg = (await legs_of(h, jti))[POLICE]
@@ -356,7 +358,7 @@ def break_rounds(path: Path, *, broken: bool) -> None:
 
 
 async def test_a_watch_is_of_a_concern_alone(tmp_path: Path) -> None:
-    async with opened(tmp_path, changed={HELP: replace(SHIPPED[HELP], sends=frozenset({INT.name, "travel-notification"}))}) as h:
+    async with opened(tmp_path) as h:
         await h.submit(
             json.loads((ROOT / "schemas/families/travel-notification/examples/valid.json").read_text(encoding="utf-8")), sender=HELP
         )
