@@ -31,6 +31,7 @@ def faults(family, event):
 
 
 REPLACEMENT = "/body/replacement"
+LEG = {"jti": "019a9d2e-5c00-7000-8000-000000000001", "partner": "fr-police", "role": "DESTINATION"}
 SPENT, CAUTIONS, RELEASED = "/body/includes_spent", "/body/includes_cautions", "/body/supervision/release_date"
 LICENCE, BASIS, PHASE = "/body/licence_end", "/body/supervision/release_basis", "/body/supervision/phase"
 COMMUNITY = (("/body/orders/0/kind", "COMMUNITY_ORDER"), (LICENCE, ...), (BASIS, ...), (RELEASED, ...))
@@ -187,6 +188,60 @@ def test_health_alone_is_seen_with_its_reason_alone(reason, seen):
     assert ("SPECIAL_CATEGORY" in {one.reason for one in view.removed}) is not seen
 
 
+# --- acknowledgements -----------------------------------------------------------------------------------------------------
+
+ACK = "acknowledgement"
+UNTIL = "/body/keep_informed_until"
+
+
+@pytest.mark.parametrize(
+    ("until", "expected"),
+    [
+        pytest.param("2026-06-01", [], id="some-months"),
+        pytest.param("2027-03-01", [], id="a-year-to-the-day"),
+        pytest.param("2027-03-02", [("R-RTE-06", "warning", UNTIL)], id="R-RTE-06-a-day-longer"),
+    ],
+)
+def test_who_asks_to_be_kept_informed_is_held_to_a_year(until, expected):
+    assert found(ACK, put(ACK, (UNTIL, until))) == expected
+
+
+def test_an_acknowledgement_of_something_anonymous_repeats_its_subject():
+    """R-GEN-20 asks a reference of every other family but the anonymous referral itself."""
+    event = put(ACK, ("/subject/ref", ...))
+    assert faults(ACK, event) == []
+    assert found(ACK, event) == []
+    assert found(ORDER, put(ORDER, ("/subject/ref", ...))) == [("R-GEN-20", "error", "/subject/ref")]
+
+
+SAID = "/body/outcome"
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        *(pytest.param({"stage": "ACTIONED", "outcome": word}, [], id=word) for word in ("UPDATED", "DELETED", "RESTRICTED")),
+        pytest.param({"stage": "REFUSED", "outcome": "REFUSED", "reason": "POLICY"}, [], id="REFUSED"),
+        pytest.param({"stage": "REFUSED", "outcome": "REFUSED"}, ["/body/reason"], id="refused-why"),
+        pytest.param({"stage": "MATCHED", "outcome": "UPDATED"}, ["/body/stage"], id="updated-is-done"),
+        pytest.param({"stage": "RECEIVED", "outcome": "DELETED"}, ["/body/stage"], id="deleted-is-done"),
+        pytest.param({"stage": "ACTIONED", "outcome": "REFUSED"}, ["/body/stage"], id="refused-is-a-stage"),
+        pytest.param({"stage": "ACTIONED", "outcome": "MENDED"}, [SAID], id="no-such-answer"),
+        *(
+            pytest.param({"stage": stage, "outcome": "MATCHED", "keep_informed_until": "2026-06-01"}, [], id=f"{stage}-may-ask-for-more")
+            for stage in ("RECEIVED", "VALID", "MATCHED", "ACTIONED")
+        ),
+        *(
+            pytest.param({"stage": stage, "reason": "POLICY", "keep_informed_until": "2026-06-01", "leg": LEG}, ["/body/stage"], id=stage)
+            for stage in ("REFUSED", "DELIVERED", "RECEIPTED", "CANCELLED", "EXPIRED", "DEAD", "HELD", "ALERT")
+        ),
+        pytest.param({"stage": "RECEIVED", "keep_informed_until": "2026-02-30"}, [UNTIL], id="no-such-day"),
+    ],
+)
+def test_an_acknowledgement_says_what_its_stage_can(body, expected):
+    assert faults(ACK, put(ACK, ("/body", body))) == expected
+
+
 # --- what the schema asks of each kind ------------------------------------------------------------------------------------
 
 REQUEST = "information-request"
@@ -263,5 +318,6 @@ def test_what_is_carried_is_cut_by_its_own_field_groups(family, way):
 
 
 @pytest.mark.parametrize("rule_id", ["R-REQ-03", "R-REQ-04", "R-CNV-01", "R-CNV-02", "R-CNV-03"])
-def test_what_needs_more_than_the_message_waits(rule_id):
-    assert RULES[rule_id].where == ""
+def test_what_needs_more_than_the_message_is_no_rule_over_one(rule_id):
+    assert RULES[rule_id].kind != "message"
+    assert not RULES[rule_id].where.startswith("gateway.core.rules.exchange")
