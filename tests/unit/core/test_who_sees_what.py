@@ -6,13 +6,20 @@ import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from random import Random
+from typing import Any, Final
 
 import pytest
 
-from gateway.contract.values import Lane, Role
+from gateway.contract.values import Country, Jti, Lane, PartnerId, Role
 from gateway.core.groups import ALWAYS
-from gateway.core.policy import Effect, PolicyContext
+from gateway.core.message import Message
+from gateway.core.minimise import minimise
+from gateway.core.policy import Effect, PolicyContext, context_of
+from gateway.testing.clock import START
+from gateway.testing.families import sample
+from gateway.testing.families.intelligence_report import FAMILY as INTELLIGENCE
+from tests.house import SCHEMAS, SHIPPED
 from tests.unit.core.policy_samples import ROOT, ctx, shipped_set
 from tests.unit.core.test_policy_lists import enumerated
 
@@ -127,3 +134,28 @@ def test_a_state_that_cannot_keep_a_condition_gets_nothing_under_it(code):
     assert POLICIES.decide_partner(bound).send.because == ("states-that-cannot-keep-h1-h2",)
     again = question("correction", "POLICE", "MANAGE_OFFENDER", STAY, country="CA", handling=(code,))
     assert POLICIES.decide_partner(again).send.effect is Effect.ALLOW
+
+
+@pytest.mark.parametrize(("recipient", "sees"), [("fr-police", 2), ("se-hub", 1)])
+def test_who_may_not_see_associates_does_not_learn_a_companion_s_name(recipient, sees):
+    event = report_with_companion()
+    profile = SHIPPED[PartnerId(recipient)]
+    message = Message(
+        iss=PartnerId("gb-register"), jti=Jti("j"), digest="", aud=PartnerId("gw"), iat=START, toe=START, txn="", family=INTELLIGENCE,
+        event=event,
+    )  # fmt: skip
+    answer = POLICIES.decide_partner(context_of(message, profile, (Role.NAMED,), home=Country("GB"), on=START.date()))
+    view = minimise(message, answer.allowed, profile, SCHEMAS)
+    families = [name["family"] for person in event["body"]["persons"] for name in person["person"]["names"]]
+    assert [name for name in families if name in str(view.event)] == families[:sees]
+    assert ("associates" in {removed.group for removed in view.removed}) is (sees == 1)
+
+
+def report_with_companion() -> dict[str, Any]:
+    """An intelligence report about two persons, whose names differ."""
+    event = next(
+        made.event for seed in range(99) if len((made := sample(INTELLIGENCE, Random(seed), START)).event["body"].get("persons", ())) == 2
+    )
+    for number, person in enumerate(event["body"]["persons"]):
+        person["person"]["names"] = [{"kind": "LEGAL", "family": f"FICTIONAL-{number}"}]
+    return dict(event)
