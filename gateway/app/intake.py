@@ -236,7 +236,7 @@ class Intake:
         checkpoint = await work.latest_checkpoint()
         note = None if checkpoint is None else checkpoint.note
         locked = Locked(rows_locked)
-        history = History(work, self._safe, self._outgoings, locked=locked, gateway=world.context.gateway)
+        history = History(work, self._safe, self._outgoings, locked=locked, world=world)
         return _Batch(now, world, locked, history, note)
 
     def _subject(self, message: Message, answered: Mapping[Jti, Answered]) -> SubjectKey:

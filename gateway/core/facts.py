@@ -103,6 +103,7 @@ class Facts:
     answered: Answered | None = None
     earlier: tuple[Earlier, ...] = ()  # oldest first
     families: frozenset[str] = frozenset()  # of all that is known of the subject, opened or not
+    of_referral: bool = False  # its `txn` is the id of a referral, and it is kept among registers' messages (R-REF-03)
     unread: tuple[str, ...] = ()  # names of facts that could not be read: every leg is then held (FACT_UNREAD)
 
     def of(self, *families: str) -> tuple[Earlier, ...]:

@@ -27,7 +27,7 @@ Found = Iterator[Problem]
 
 def check_earlier(msg: Message, facts: Facts, ctx: RuleContext) -> Found:
     """Yield every problem a message has with what was said before."""
-    for check in CHECKS.get(msg.family.name, ()):
+    for check in (a_referral_is_joined_by_nothing, *CHECKS.get(msg.family.name, ())):
         yield from check(msg, facts, ctx)
 
 
@@ -51,6 +51,13 @@ def a_reply_fits_its_conversation(msg: Message, facts: Facts, ctx: RuleContext) 
         yield _unmatched(
             "R-CNV-01", "you have answered this request: the conversation is closed", "a correction of that answer", IN_RESPONSE_TO
         )
+
+
+def a_referral_is_joined_by_nothing(msg: Message, facts: Facts, ctx: RuleContext) -> Found:  # noqa: ARG001
+    """R-REF-03: what is kept among registers' messages is in no conversation that a referral began."""
+    if facts.of_referral:
+        detail = "this txn is that of a referral, and referrals live apart"
+        yield _unmatched("R-REF-03", detail, "a txn of its own, or in_response_to the referral you received", claim="txn")
 
 
 def stages_come_in_order(msg: Message, facts: Facts, ctx: RuleContext) -> Found:  # noqa: ARG001
