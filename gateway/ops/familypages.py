@@ -56,7 +56,7 @@ def pages(of: Shipped) -> dict[str, str]:
     """Return the text of every page by file name."""
     families = sorted(of.schemas.families)
     made = {f"{family.name}.md": _family_page(of, family) for family in families}
-    return made | {"envelope.md": _envelope_page(of, families[0]), "README.md": _index(of, families)}
+    return made | {"envelope.md": _envelope_page(of), "README.md": _index(of, families)}
 
 
 def _index(of: Shipped, families: Iterable[Family]) -> str:
@@ -67,14 +67,29 @@ def _index(of: Shipped, families: Iterable[Family]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _envelope_page(of: Shipped, family: Family) -> str:
-    document = of.schemas.document(family)
-    parts = {name: document["properties"][name] for name in ENVELOPE}
+def _envelope_page(of: Shipped) -> str:
+    parts = {name: _usual(of, name) for name in ENVELOPE}
     lines = ["# The envelope of every family\n", MADE, "Beside the family's `body`, an event has these objects.\n"]
     for name, part in parts.items():
         lines += [f"## {name}\n", f"{part['description']}\n", *_members(part, name), *_conditions(part)]
     lines += [*_code_lists(of.codes, parts.values()), *_cited(parts.values(), ())]
     return "\n".join(lines) + "\n"
+
+
+def _usual(of: Shipped, name: str) -> Schema:
+    """Return an object of the envelope as most families have it."""
+    parts: list[Schema] = [of.schemas.document(family)["properties"][name] for family in sorted(of.schemas.families)]
+    return max(parts, key=lambda part: sum(_same(part, other) for other in parts))
+
+
+def _same(part: Schema, other: Schema) -> bool:
+    return all(part.get(key) == other.get(key) for key in ("properties", "required"))
+
+
+def _own_envelope(of: Shipped, document: Schema) -> dict[str, Schema]:
+    """Return what a family has otherwise than the envelope's page says."""
+    parts = {name: document["properties"][name] for name in ENVELOPE}
+    return {name: part for name, part in parts.items() if not _same(part, _usual(of, name))}
 
 
 def _family_page(of: Shipped, family: Family) -> str:
@@ -86,10 +101,13 @@ def _family_page(of: Shipped, family: Family) -> str:
     lines = [f"# {document['title']}\n", f"`{family.name}`: {document['description']}\n", MADE]
     lines += ["## What to send\n", "The `body`. `handling`, `routing` and `subject` are on [the envelope's page](envelope.md).\n"]
     lines += [*_members(body, ""), *_conditions(document, but=ENVELOPE)]
+    own = _own_envelope(of, document)
+    for name, part in own.items():
+        lines += [f"### Its own `{name}`\n", f"{part['description']}\n", *_members(part, name), *_conditions(part)]
     lines += ["## Rules of this family\n", *_rules(mine), "\n## Rules of every family\n", *_rules(all_families)]
     lines += numbers(rows)
-    lines += [*_code_lists(of.codes, [body]), *_examples(of.families / family.name / "examples", family)]
-    lines += _cited([body], (one.source for one in (*mine, *all_families)))
+    lines += [*_code_lists(of.codes, [body, *own.values()]), *_examples(of.families / family.name / "examples", family)]
+    lines += _cited([body, *own.values()], (one.source for one in (*mine, *all_families)))
     return "\n".join(lines) + "\n"
 
 

@@ -64,3 +64,16 @@ def test_what_nobody_verified_is_marked():
             if list_id in reference().codes.editions:
                 newest = reference().codes.editions[list_id][-1]
                 assert ("**Not verified.**" in section.partition("\n| code")[0]) == (not newest.verified), list_id
+
+
+def test_the_envelope_s_page_is_what_most_families_have_and_the_others_say_what_is_their_own():
+    assert "| `subject.ref` | Opaque: no name" in PAGES["envelope.md"]
+    own = {name for name, page in PAGES.items() if "\n### Its own `subject`\n" in page}
+    usual = schemas().document(FAMILIES[0])["properties"]["subject"]["required"]
+    assert own == {f"{one.name}.md" for one in FAMILIES if schemas().document(one)["properties"]["subject"]["required"] != usual}
+    assert own
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_list_a_page_points_at_is_on_it(name):
+    assert set(re.findall(r"\]\(#([a-z0-9-]+)\)", PAGES[name])) <= set(re.findall(r"^### ([a-z0-9-]+)$", PAGES[name], re.MULTILINE))
