@@ -29,8 +29,9 @@ from prometheus_client import generate_latest
 
 from gateway.app import topics
 from gateway.app.channels import Events
+from gateway.app.intake import Outcome, Submission
 from gateway.contract.errors import InvariantError
-from gateway.contract.values import Family, PartnerId, Role, SubjectKey
+from gateway.contract.values import Family, PartnerId, Ref, Role, SubjectKey
 from gateway.core import vault
 from gateway.core.problems import RefusedInputError
 from gateway.core.profiles import Profile, Receives
@@ -40,7 +41,7 @@ from gateway.ops.telemetry import Telemetry
 from gateway.testing.clock import START
 from gateway.testing.families import support_referral
 from gateway.testing.messages import replaced
-from tests.house import ACK, BASE, GATEWAY, REFERRALS, REGISTERS, SHIPPED, Got, house
+from tests.house import ACK, BASE, GATEWAY, REFERRALS, REGISTERS, SHIPPED, TRAVEL, Got, house
 from tests.notices import also, answer_to, notice
 from tests.promises.test_p10_personal_data_stays_in_payloads import SpyBus
 
@@ -57,13 +58,13 @@ EXAMPLES: Final = {
 }
 
 
-def profiles() -> dict[PartnerId, Profile]:
+def profiles(*, also_sends: str = REF.name) -> dict[PartnerId, Profile]:
     provider = replace(
         SHIPPED[POLICE], id=PROVIDER, name=PROVIDER, kind="SUPPORT_SERVICE", sector="STATUTORY", sends=frozenset({REF.name}),
         receives=(Receives(REF.name, frozenset({Role.NAMED}), frozenset({"SUPPORT"})),),
     )  # fmt: skip
     register = replace(SHIPPED[REGISTER], sends=SHIPPED[REGISTER].sends | {REF.name})
-    return also(provider, register)
+    return also(provider, register, replace(SHIPPED[POLICE], sends=SHIPPED[POLICE].sends | {also_sends}))
 
 
 def referral(mode: str, ref: str) -> dict[str, Any]:
@@ -336,3 +337,50 @@ def test_everything_was_looked_at(world: World) -> None:
         assert named <= attacker.side("anna", what)
     assert {row["epoch"] for row in world.tables["subject_key"]} == {*REGISTERS.keks, *REFERRALS.keks}
     assert len({row["subject"] for row in world.tables["message"]}) == 4
+
+
+# --- what a sender would join itself
+
+
+REFUSED: Final = [("R-REF-03", "txn")]
+
+
+def faults(outcome: Outcome) -> list[tuple[str | None, str | None]]:
+    return [(problem.rule, problem.claim) for problem in outcome.problems if problem.is_error]
+
+
+@pytest.mark.parametrize("sender", [REGISTER, POLICE])
+async def test_no_registers_message_takes_up_a_conversation_named_after_a_referral(tmp_path: Path, sender: PartnerId) -> None:
+    """The referral's own id is in clear: as the txn of a register's message it would join the two, whoever says it."""
+    async with house(tmp_path, profiles=profiles(also_sends=TRAVEL.name)) as h:
+        named = await h.submit(referral("PSEUDONYM", PERSONS["anna"]), family=REF)
+        assert faults(await h.send(notice("ES", subject=PERSONS["anna"]), sender=sender, txn=named)) == REFUSED
+        assert (await h.send(notice("ES", subject=PERSONS["anna"]), sender=sender)).receipt is not None
+        assert (await h.send(referral("PSEUDONYM", PERSONS["anna"]), family=REF, txn=named)).receipt is not None
+        await h.run_until_idle()
+        (got, *_) = h.partners[PROVIDER].received.values()
+        assert (await h.send(answer_to(got), sender=PROVIDER, family=ACK, txn=got.claims["txn"])).receipt is not None
+
+
+async def test_nor_one_that_comes_in_the_same_batch(tmp_path: Path) -> None:
+    async with house(tmp_path, profiles=profiles()) as h:
+        named = h.dice.uuid7(h.clock.now())
+        tokens = [
+            h.token(referral("PSEUDONYM", PERSONS["anna"]), family=REF, jti=named, txn=named),
+            h.token(notice("FR", subject=PERSONS["anna"]), txn=named),
+            h.token(notice("FR", subject=PERSONS["bert"])),
+        ]
+        first, second, third = await h.intake.accept([Submission(token, REGISTER) for token in tokens])
+        assert faults(second) == REFUSED
+        assert first.receipt is not None
+        assert third.receipt is not None
+
+
+async def test_a_referral_may_take_up_the_conversation_of_a_notice(tmp_path: Path) -> None:
+    """There the row of the referral says an HMAC."""
+    async with house(tmp_path, profiles=profiles()) as h:
+        named = await h.submit(notice("FR", subject=PERSONS["anna"]))
+        jti = await h.submit(referral("PSEUDONYM", PERSONS["anna"]), family=REF, txn=named)
+        async with h.store.reading() as work:
+            (row,) = (await work.messages([Ref(REGISTER, jti)])).values()
+        assert row.txn == vault.conversation_key_of(REFERRALS.index_key, named)
