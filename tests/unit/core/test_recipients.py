@@ -18,6 +18,7 @@ from tests.unit.core.samples import NOW, changed, message, partner, reference, r
 GB = Country("GB")
 FR = partner("fr-police", "FR")
 GRADED_3E = {"kind": "intelligence", "source_evaluation": "3", "information_assessment": "E"}
+ORIGIN, CONSENT = "/handling/transfer_basis/origin_country", "/handling/transfer_basis/origin_consent"
 EVENING = datetime(2026, 3, 1, tzinfo=UTC)
 
 
@@ -61,6 +62,11 @@ def refused(event=None, profile=FR, *, now=NOW, shows_conditions=True):
             id="a-transfer-basis-that-does-not-hold",
         ),
         pytest.param(None, replace(FR, transfer_bases=frozenset({"ADEQUACY", "SAFEGUARDS"})), None, id="one-that-holds"),
+        pytest.param(changed(ORIGIN, "DE"), FR, ("TRANSFER_BASIS", "R-GEN-13"), id="data-of-another-state-without-its-consent"),
+        pytest.param(changed(CONSENT, False, changed(ORIGIN, "DE")), FR, ("TRANSFER_BASIS", "R-GEN-13"), id="against-its-will"),
+        pytest.param(changed(CONSENT, True, changed(ORIGIN, "DE")), FR, None, id="with-its-consent"),
+        pytest.param(changed(ORIGIN, "FR"), FR, None, id="back-to-the-state-it-came-from"),
+        pytest.param(changed("/routing/priority", "IMMEDIATE", changed(ORIGIN, "DE")), FR, None, id="an-immediate-threat"),
     ],
 )
 def test_one_change_from_a_leg_that_may_be(event, profile, expected):
@@ -206,3 +212,58 @@ def test_a_delivery_shows_the_lead_time_the_rules_reckoned():
     assert lead is not None
     assert (lead.required, lead.given, lead.late, lead.row) == ("P7D", "P2D", True, "R-TRV-03a/GB/undated/guidance")
     assert lead_time_of(message(family="acknowledgement"), ctx, received_at=NOW) is None
+
+
+ENTRY = {"disclosure": {"permitted_agencies": ["POLICE", "REGISTER"]}}
+SCHEME = changed("/handling/purpose", "DISCLOSURE_SCHEME")
+
+
+@pytest.mark.parametrize(
+    ("family", "body", "kind", "permitted"),
+    [
+        pytest.param("registration-record", ENTRY, "POLICE", True, id="a-kind-the-entry-names"),
+        pytest.param("registration-record", ENTRY, "SOCIAL_SERVICES", False, id="another-kind"),
+        pytest.param(
+            "information-response", {"records": [{"registration-record": ENTRY}]}, "POLICE", True, id="carried-to-a-kind-it-names"
+        ),
+        pytest.param("information-response", {"records": [{"registration-record": ENTRY}]}, "COURT", False, id="carried-to-another"),
+        pytest.param("information-response", {"records": [{"order-summary": {}}]}, "COURT", True, id="no-entry-no-bar"),
+    ],
+)
+def test_a_register_entry_goes_to_the_kinds_of_agency_it_names(family, body, kind, permitted):
+    candidate = Candidate(FR.id, (FR.country,), (Role.NAMED,))
+    said = message(changed("/body", body), family=family)
+    refusal = leg_refusal(said, candidate, replace(FR, kind=kind), now=NOW, sender=register(), shows_conditions=True)
+    assert (None if refusal is None else (refusal.reason.value, refusal.because)) == (
+        None if permitted else ("AGENCY_NOT_PERMITTED", ("R-REG-13",))
+    )
+
+
+@pytest.mark.parametrize(
+    ("family", "asks", "answers", "permitted"),
+    [
+        ("information-request", "CHILDREN_SERVICES", "POLICE", True), ("information-response", "POLICE", "CHILDREN_SERVICES", True),
+        ("information-request", "SOCIAL_SERVICES", "POLICE", False), ("information-response", "POLICE", "REGISTER", False),
+        ("acknowledgement", "POLICE", "REGISTER", True),
+    ],
+)  # fmt: skip
+def test_a_disclosure_scheme_check_runs_between_police_and_children_s_services(family, asks, answers, permitted):
+    candidate = Candidate(FR.id, (FR.country,), (Role.NAMED,))
+    said = message(changed("/body", {}, SCHEME), family=family)
+    sender, receiver = replace(register(), kind=asks), replace(FR, kind=answers)
+    refusal = leg_refusal(said, candidate, receiver, now=NOW, sender=sender, shows_conditions=True)
+    assert (None if refusal is None else refusal.because) == (None if permitted else ("R-REQ-07",))
+
+
+@pytest.mark.parametrize(
+    ("event", "barred"),
+    [
+        pytest.param(changed("/handling/excluded_countries", ["FR"]), None, id="a-country-barred-since"),
+        pytest.param(changed("/handling/transfer_basis", ...), None, id="no-transfer-basis"),
+        pytest.param(changed("/handling/retention/delete_by", "2026-02-28"), "EXPIRED", id="past-its-own-end"),
+    ],
+)
+def test_what_corrects_goes_to_who_was_told_whatever_bars_new_messages(event, barred):
+    candidate = Candidate(FR.id, (FR.country,), (Role.DESTINATION,))
+    refusal = leg_refusal(message(event, family="correction"), candidate, FR, now=NOW, sender=register(), shows_conditions=False)
+    assert (None if refusal is None else refusal.reason.value) == barred

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
+
 import pytest
 
-from gateway.contract.values import Country, PartnerId, Role
+from gateway.contract.values import Country, Jti, PartnerId, Ref, Role
 from gateway.core import limits
 from gateway.core.directory import Directory, UnknownPartnerError
+from gateway.core.facts import NO_FACTS
 from gateway.core.routing import country_of, route
 from gateway.testing.clock import START
-from tests.unit.core.samples import changed, message, partner, receives, reference, register, segment, stop
+from tests.unit.core.earlier_samples import answered, before, changed_at, facts, journey, notice, said, told
+from tests.unit.core.samples import NOW, changed, message, partner, receives, reference, register, segment, stop
 
 GB = Country("GB")
 D, T, N, R, H, NAMED = Role.DESTINATION, Role.TRANSIT, Role.NATIONALITY, Role.RESIDENCE, Role.HUB, Role.NAMED
@@ -184,7 +189,11 @@ def test_a_nationality_that_is_no_country_is_noted():
 
 def test_a_decision_not_to_transmit_is_noted():
     found = route(
-        message(changed("/body/decision_not_to_transmit", {"reason": "OTHER"})), Directory([register(), FR]), reference(), home=GB, now=START
+        message(changed("/body/decision_not_to_transmit", {"reason": "OTHER"})),
+        Directory([register(), FR]),
+        reference(),
+        home=GB,
+        now=START,
     )
     assert [(n.rule, n.severity.value) for n in found.notices] == [("R-RTE-05", "note")]
 
@@ -220,3 +229,110 @@ def test_a_sender_without_a_profile_is_no_sender():
 def test_a_hub_named_itself_may_pass_on():
     event = changed("/handling/onward_to", [{"partner": "hub"}], changed("/handling/onward_sharing", "NAMED"))
     assert routed(event, WORLD) == ({"hub": ("FR", D)}, [])
+
+
+# --- by interest, by reply, by place --------------------------------------------------------------------------------------
+
+SENDER = replace(register(), id=PartnerId("gb-register"))
+INTERESTED = {
+    name: partner(name, name[:2].upper(), receives=receives("risk-update", roles=[Role.INTEREST])) for name in ("fr-police", "es-police")
+}
+TOLD = before(
+    notice("n", journey(("FR", "2026-03-10", "2026-03-14"), ("ES", "2026-03-14", None))),
+    told("fr-police", "FR"),
+    told("es-police", "ES"),
+    told("be-border", "BE"),
+)
+
+
+def sent(message, *profiles, known=NO_FACTS, sender=SENDER, on=NOW):
+    message = changed_at(message, "handling", purpose="PREVENT_CHILD_SEX_CRIME")
+    found = route(message, Directory([SENDER, *profiles]), reference(), home=sender.country, now=on, facts=known)
+    legs = {c.partner: (*c.countries, *c.roles) for c in found.candidates}
+    return legs, [(r.partner, r.country, r.reason.value, *r.because) for r in found.refusals], [n.rule for n in found.notices]
+
+
+def named(message, *recipients):
+    """Return a message that names these recipients, or none."""
+    routing = {name: value for name, value in message.event["routing"].items() if name != "recipients"}
+    return replace(message, event={**message.event, "routing": routing | ({"recipients": list(recipients)} if recipients else {})})
+
+
+RISK = named(said("risk-update"))
+
+
+def test_a_risk_update_without_recipients_goes_to_who_holds_a_live_interest_and_to_nobody_else():
+    bystander = partner("gb-police", "GB", receives=receives("risk-update", roles=[Role.INTEREST]))
+    legs, refusals, _ = sent(RISK, *INTERESTED.values(), BE, bystander, known=facts(TOLD))
+    assert legs == {"fr-police": ("FR", Role.INTEREST), "es-police": ("ES", Role.INTEREST)}
+    assert refusals == [("be-border", "BE", "NOT_RECEIVING", "R-RTE-06")]
+
+
+def test_a_stay_that_ended_ends_the_interest():
+    legs, _, _ = sent(RISK, *INTERESTED.values(), known=facts(TOLD), on=datetime(2026, 3, 16, tzinfo=UTC))
+    assert legs == {"es-police": ("ES", Role.INTEREST)}
+
+
+def test_recipients_named_are_the_only_ones():
+    legs, _, _ = sent(named(RISK, {"partner": "es-police", "role": "INTEREST"}), *INTERESTED.values(), known=facts(TOLD))
+    assert legs == {"es-police": ("ES", Role.INTEREST)}
+
+
+def test_where_nobody_is_interested_the_sender_is_told_so():
+    assert sent(RISK, *INTERESTED.values()) == ({}, [], ["R-RTE-06"])
+
+
+@pytest.mark.parametrize("family", ["acknowledgement", "information-response", "supervision-transfer"])
+def test_a_reply_goes_to_who_asked_though_its_profile_receives_nothing(family):
+    reply = named(said(family, iss="fr-police", answers="asked"), {"partner": "gb-register", "role": "NAMED"})
+    legs, refusals, _ = sent(reply, partner("fr-police", "FR"), known=facts(answered=answered("information-request")))
+    assert (legs, refusals) == ({"gb-register": ("GB", Role.REPLY)}, [])
+
+
+def test_what_answers_an_acknowledgement_ends_there():
+    assert sent(said("acknowledgement", iss="fr-police", answers="asked"), FR, known=facts(answered=answered("acknowledgement")))[0] == {}
+
+
+def test_a_reply_to_who_has_left_is_refused_and_not_lost():
+    gone = answered("information-request", of=Ref(PartnerId("xx-gone"), Jti("o")))
+    assert sent(said("information-response", iss="fr-police", answers="asked"), FR, known=facts(answered=gone))[1] == [
+        (None, None, "NO_PARTNER", "R-RTE-07")
+    ]
+
+
+def services(id_, *regions, country="GB"):
+    entry = receives("intelligence-report", roles=[Role.SAFEGUARDING])
+    return replace(partner(id_, country, kind="SOCIAL_SERVICES", receives=entry), regions=frozenset(regions))
+
+
+def concern(country="GB", region=None):
+    place = {"country": country, "kind": "CITY", "text": "TEST CITY"} | ({"region": region} if region else {})
+    return named(said("intelligence-report", kind="safeguarding-concern", event={"place": place}, safeguarding={"danger": "IMMEDIATE"}))
+
+
+@pytest.mark.parametrize(
+    ("place", "to", "refused"),
+    [
+        pytest.param(concern("GB", "GB-LND"), ["all-of-gb", "in-lnd"], [], id="a-region"),
+        pytest.param(concern("GB", "GB-KEN"), ["all-of-gb"], [], id="a-region-nobody-is-there-for"),
+        pytest.param(concern("GB"), ["all-of-gb", "in-lnd"], [], id="no-region-told"),
+        pytest.param(concern("FR", "FR-75"), ["in-fr"], [], id="abroad"),
+        pytest.param(concern("DE"), [], [(None, "DE", "NO_PARTNER", "R-RTE-02")], id="nobody-at-all"),
+    ],
+)
+def test_a_safeguarding_concern_goes_to_its_place_at_home_too(place, to, refused):
+    profiles = [services("all-of-gb"), services("in-lnd", "GB-LND"), services("in-fr", country="FR")]
+    legs, refusals, _ = sent(place, *profiles)
+    assert (sorted(legs), refusals) == (to, refused)
+    assert all(roles[1:] == (Role.SAFEGUARDING,) for roles in legs.values())
+
+
+def test_other_intelligence_goes_by_name_alone():
+    report = named(said("intelligence-report"), {"partner": "in-fr", "role": "SAFEGUARDING"})
+    legs, _, _ = sent(report, services("all-of-gb"), services("in-fr", country="FR"))
+    assert sorted(legs) == ["in-fr"]
+
+
+def test_a_correction_goes_to_past_recipients_and_asks_no_profile():
+    correction = said("correction", "c", corrects={"iss": "gb-register", "jti": "n"})
+    assert sorted(sent(correction, *INTERESTED.values(), BE, known=facts(TOLD))[0]) == ["be-border", "es-police", "fr-police"]
