@@ -29,7 +29,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from itertools import accumulate
-from math import gcd
 from random import Random
 from typing import Any, Final
 
@@ -41,6 +40,7 @@ REGISTERED: Final = 52_000  # March 2016, seed 001: what the whole numbers are o
 TRAVEL_SHARE: Final = 0.05  # ours
 LONG_LOW: Final = ("PRISON_6M_TO_30M", "PRISON_UP_TO_6M", "PRISON_30M_OR_MORE")  # whose periods outlast what reactive management asks
 ADULT: Final = 18
+ROUNDS: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,11 +113,11 @@ class Tally:
 
 def register(seed: int, count: int, now: datetime, *, shares: Shares = SEEDS, environment: str = "TEST") -> Iterator[Entry]:
     """Yield the subjects of a register of `count`, one by one: nothing is kept."""
-    places = {what: _places(Random(f"{seed}/{count}/{what}"), count) for what in ("risk", "breach", "order")}  # noqa: S311 -- fictional
+    placed = {what: places(Random(f"{seed}/{count}/{what}"), count) for what in ("risk", "breach", "order")}  # noqa: S311 -- fictional
     bands = _Ranges(shares.bands, count)
     for number in range(count):
         dice = Random(f"{seed}/{number}")  # noqa: S311 -- repeatable on purpose, and nothing is secret here
-        risk, breach, order = (places[what](number) for what in ("risk", "breach", "order"))
+        risk, breach, order = (placed[what](number) for what in ("risk", "breach", "order"))
         charged, breached = _whole(shares.charged, count), _whole(shares.breached, count)
         eligible = risk >= count - _whole(shares.eligible, count)  # the last places are of low risk
         who = _subject(f"r-{number:07d}", dice, now, band=bands.of(risk), long_low=eligible)
@@ -181,13 +181,32 @@ def _subject(ref: str, dice: Random, now: datetime, *, band: str, long_low: bool
     return Subject(ref=ref, person=person, band=band, offence=offence, disposal=disposal, relevant=relevant)
 
 
-def _places(dice: Random, count: int) -> Callable[[int], int]:
-    """Return a way to give each number below `count` a place of its own, spread over all of them, without a list of them."""
-    if count < 2:
-        return lambda number: number
-    factor = next(n for n in iter(lambda: dice.randrange(1, count), 0) if gcd(n, count) == 1)
-    shift = dice.randrange(count)
-    return lambda number: (factor * number + shift) % count
+def places(dice: Random, count: int) -> Callable[[int], int]:
+    """Return a way to give each number below `count` a place of its own, as a shuffle would, without a list of them.
+
+    A Feistel network over the next even number of bits, walked until it comes out below `count`: whatever the rounds, it is one to one.
+    """
+    half = (count.bit_length() + 1) // 2
+    mask = (1 << half) - 1
+    keys = [dice.getrandbits(64) for _ in range(ROUNDS)]
+
+    def place(number: int) -> int:
+        while True:
+            left, right = number >> half, number & mask
+            for key in keys:
+                left, right = right, left ^ (_mixed(right ^ key) & mask)
+            number = left << half | right
+            if number < count:
+                return number
+
+    return place
+
+
+def _mixed(value: int) -> int:
+    """Mix the bits of a number (the finaliser of SplitMix64)."""
+    value = (value ^ value >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    value = (value ^ value >> 27) * 0x94D049BB133111EB % 2**64
+    return value ^ value >> 31
 
 
 class _Ranges:

@@ -6,12 +6,15 @@ import json
 from collections import Counter
 from fractions import Fraction
 from itertools import islice
+from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.core.rules import check_all
 from gateway.testing.clock import START
-from gateway.testing.families.register import SEEDS, Tally, main, register
+from gateway.testing.families.register import SEEDS, Tally, main, places, register
 from tests.properties.test_families import admitted
 from tests.unit.core.rules.test_examples import context
 from tests.unit.core.samples import message
@@ -54,6 +57,12 @@ def test_the_shares_are_spread_and_not_in_a_row(seed):
     """The first fifth of a register has some of every band, as a draw would."""
     found = counted(islice(register(seed, 5000, START), 1000))
     assert all(found[f"risk {band}"] > share * 1000 / 3 for band, share in SEEDS.bands.items())
+
+
+@given(seed=st.integers(0, 2**32), count=st.integers(1, 600))
+def test_every_number_has_a_place_of_its_own(seed, count):
+    place = places(Random(seed), count)
+    assert sorted(map(place, range(count))) == list(range(count))
 
 
 def test_messages_bear_the_shares_out(entries):
