@@ -1,7 +1,7 @@
-"""`gateway message`: a partner's half in three commands. Sign a message, show what a token says, submit.
+"""`gateway message`: a partner's half. Draft and check a message (modules of their own); sign it, show what a token says, submit.
 
-They work from a client kit (see kit.py). Exit codes of `submit`: 0 accepted, or accepted before; 3 rejected; 4 no answer that can be
-believed: nothing is known, submit the same token again.
+The last three work from a client kit (see kit.py). Exit codes of `submit`: 0 accepted, or accepted before; 3 rejected; 4 no answer that
+can be believed: nothing is known, submit the same token again.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ import aiohttp
 import typer
 from rich.console import Console
 
+from gateway.cli import message_check, message_draft, message_sample, words
 from gateway.cli import show as layers
-from gateway.cli import words
 from gateway.cli.errors import fault_in, read_bytes, stop
 from gateway.cli.kit import CLIENT, Kit, read_kit
+from gateway.cli.message_ground import MEMBERS
 from gateway.contract.errors import PartnerError
 from gateway.contract.values import Family
 from gateway.core import strict_json, tokens
@@ -30,10 +31,17 @@ from gateway.core.schema import family_uri
 from gateway.ops.system import SystemDice
 from gateway.testing.client import PartnerClient, Response
 
-app = typer.Typer(help="Make, show and submit messages, as a partner does.", no_args_is_help=True)
+app = typer.Typer(
+    help="Make, check, show and submit messages, as a partner does. `draft` makes a first one, `check` says what is wrong with files and"
+    " folders of them (docs/howto/check-messages.md).",
+    no_args_is_help=True,
+)
+app.command("draft")(message_draft.draft)
+app.command("check")(message_check.check)
+app.command("sample")(message_sample.make)
+app.command("latin")(message_sample.latin)
 EXIT_REJECTED: Final = 3
 EXIT_UNKNOWN: Final = 4
-_MEMBERS: Final = frozenset({"family", "toe", "txn", "jti", "event"})
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="JSON: {family, event, and if you like toe, txn, jti}, or the event alone.")]
 KitFolder = Annotated[Path, typer.Option("--kit", envvar="GATEWAY_KIT", help=f"Folder of the client kit: {CLIENT} and keys.")]
@@ -145,8 +153,8 @@ def _claims(raw: bytes, file: Path, kit: Kit, family: str) -> Mapping[str, Any]:
     except RefusedInputError as exc:
         raise fault_in(file, exc.problem.detail, exc.problem.expected) from exc
     if "event" in said:
-        if wrong := sorted(said.keys() - _MEMBERS):
-            raise fault_in(file, f"unknown {', '.join(wrong)}", f"one or more of {', '.join(sorted(_MEMBERS))}")
+        if wrong := sorted(said.keys() - MEMBERS):
+            raise fault_in(file, f"unknown {', '.join(wrong)}", f"one or more of {', '.join(sorted(MEMBERS))}")
         family = said.get("family", family)
     else:
         said = {"event": said}

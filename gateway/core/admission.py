@@ -96,12 +96,17 @@ def _read(verified: Verified, channel: PartnerId, ctx: Context, now: datetime) -
     claims = read_claims(verified.claims, channel, gateway=ctx.gateway)
     family, event = read_event(claims["events"], ctx.uri_base)
     _same_environment(event, ctx.environment)
-    if family.name not in profile.sends and family.name != ACKNOWLEDGEMENT:
-        raise _fault("events", Code.NOT_ALLOWED, "your profile does not send this family", f"one of {_names(profile.sends)}")
+    check_sends(family, profile)
     return Message(
         iss=channel, jti=verified.jti, digest=verified.digest, aud=ctx.gateway, iat=_issued(claims, profile, now),
         toe=read_instant(claims, "toe"), txn=claims["txn"], family=family, event=event,
     )  # fmt: skip
+
+
+def check_sends(family: Family, profile: Profile) -> None:
+    """Refuse a family that the sender's profile does not send. Raises `MalformedError`."""
+    if family.name not in profile.sends and family.name != ACKNOWLEDGEMENT:
+        raise _fault("events", Code.NOT_ALLOWED, "your profile does not send this family", f"one of {_names(profile.sends)}")
 
 
 def read_claims(claims: Mapping[str, Any], channel: PartnerId, *, gateway: PartnerId) -> Mapping[str, Any]:
