@@ -35,6 +35,7 @@ from gateway.core.minimise import deliver_event, minimise, reasons
 from gateway.core.policy import Effect
 from gateway.core.profiles import Delivery, Profile
 from gateway.core.recipients import LeadTime, lead_time_of
+from gateway.core.referral import is_barred
 
 INBOX: Final = "inbox"
 NOT_SEALED: Final = "not-sealed"
@@ -180,10 +181,22 @@ def _encrypted(signed: bytes, profile: Profile, world: World, now: datetime) -> 
     return tokens.encrypt(signed, world.context.keyring.encryption_key(profile.id, now))
 
 
-def _look(leg: LegRow, message: Message, profile: Profile, world: World, now: datetime) -> LegRow | Change:
-    """Look again where partner or policies changed since the decision. Stricter after the first attempt: held, never other content."""
+def _stopped(leg: LegRow, profile: Profile) -> Change | None:
+    """Return what stops a leg because of what its partner is now, whatever policy says: suspended, or no provider of support any more."""
     if profile.suspended:
         return Change(leg_id=leg.leg_id, event=Event.HELD, hold=HoldReason.SUSPENDED)
+    if not is_barred(leg.family, profile.kind):
+        return None
+    if leg.attempt > 0 or leg.signed is not None:
+        return Change(leg_id=leg.leg_id, event=Event.HELD, hold=HoldReason.POLICY_CHANGED)
+    return Change(leg_id=leg.leg_id, event=Event.REFUSED, reason=Reason.POLICY.value)
+
+
+def _look(leg: LegRow, message: Message, profile: Profile, world: World, now: datetime) -> LegRow | Change:
+    """Look again where partner or policies changed since the decision. Stricter after the first attempt: held, never other content."""
+    stopped = _stopped(leg, profile)
+    if stopped is not None:
+        return stopped
     policies = world.grounds.policies
     if leg.policy_digest == policies.digest:
         return leg
