@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -19,10 +19,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 import gateway
 from gateway.api import admin, app, commands, public
 from gateway.api.edge import Bounds, Edge, PublicInfo
+from gateway.app.aside import Look
 from gateway.app.channels import Events, Outcomes, Submissions
+from gateway.app.commands import Commands
 from gateway.app.configured import digests_of, record, record_waivers
 from gateway.app.courier import Courier
+from gateway.app.deadletters import DeadLetters
 from gateway.app.escalate import Escalate
+from gateway.app.hold import Hold
 from gateway.app.inbox import Inbox
 from gateway.app.intake import Intake
 from gateway.app.outgoing import Outgoings
@@ -52,9 +56,11 @@ from gateway.core.directory import Directory
 from gateway.core.evidence.checkpoint import CheckpointSigner
 from gateway.core.keyring import Keyring
 from gateway.core.keys import SigningKey, Use
+from gateway.core.operators import NOBODY, Operators
 from gateway.core.reference import Reference
 from gateway.core.schema import Schemas
 from gateway.keystores.files import FileKeystore, KeystoreError, PrivateKeys
+from gateway.ops.operators import load_operators
 from gateway.ops.policies import load_policies
 from gateway.ops.profiles import Partners, Vocabulary, load_partners
 from gateway.ops.reference import load_reference, load_schemas
@@ -92,6 +98,7 @@ class Gateway:
     holder: Holder | None = None
     store: Store | None = None
     bus: Bus | None = None
+    commands: Commands | None = None
     read: tuple[Partners, Mapping[str, Adapter]] | None = None  # profiles and adapters, once they were
     listener: web.AppRunner | None = None  # for partners
 
@@ -149,6 +156,12 @@ def load_profiles(settings: Settings, adapters: Mapping[str, Adapter], *, refere
     return load_partners(settings.paths.partners, vocabulary=vocabulary, adapters=manifests, has_channels=has_channels, desk=settings.desk)
 
 
+def load_people(settings: Settings, partners: Collection[str]) -> Operators:
+    """Read who works at the national desk. Raises `ConfigurationError` with every fault."""
+    folder = settings.paths.operators
+    return NOBODY if folder is None else load_operators(folder, partners=partners, dev=settings.is_dev)
+
+
 def load(settings: Settings, keys: PrivateKeys, store: FileKeystore) -> Loaded:
     """Read everything inner decides by. All or nothing: every fault is told, and the world before stays. Raises `OperatorError`s."""
     now = SystemClock().now()
@@ -178,7 +191,7 @@ def load(settings: Settings, keys: PrivateKeys, store: FileKeystore) -> Loaded:
     contact = {name: value for name, value in settings.contact.model_dump().items() if value}
     world = World(
         context=context, grounds=grounds, signers=signers, formats=formats, contact=contact, origin=settings.origin,
-        desk=PartnerId(settings.desk) if settings.desk else None,
+        desk=PartnerId(settings.desk) if settings.desk else None, operators=load_people(settings, partners.profiles.keys()),
     )  # fmt: skip
     return Loaded(world, partners, adapters)
 
@@ -274,6 +287,9 @@ async def _inner(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry, me
     query = Query(store, holder)
     evidence = Evidence(store)
     requests = Requests(store, holder, intake=intake, inbox=inbox, query=query, evidence=evidence, clock=clock, telemetry=telemetry)
+    built.commands = Commands(
+        store, holder, hold=Hold(holder, settle), deadletters=DeadLetters(settle), look=Look(holder, safe), clock=clock, telemetry=telemetry
+    )
     process = dice.uuid7(clock.now())  # the holder of leases
     sequencer = Sequencer(store, _checkpoint_signer(settings, keys.signing_key(Use.CHECKPOINT, clock.now())), clock, holder=process)
     events = Events(store, bus, clock, telemetry=telemetry, source=settings.uri_base, holder=process)
@@ -387,6 +403,7 @@ def _measure(store: Store, requests: Requests, metrics: Metrics, clock: SystemCl
         async with store.reading() as work:
             metrics.show_legs(await work.counts())
             oldest = await work.oldest_due()
+            metrics.show_aside(await work.aside_counts(), clock.now())
             metrics.show_overdue(await work.overdue_watches())
         metrics.oldest.set(0 if oldest is None else max((clock.now() - oldest).total_seconds(), 0))
         metrics.queue.set(requests.submissions.depth)
@@ -453,12 +470,14 @@ async def _listen(
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     listener = settings.partner_listener
-    tls: ssl.SSLContext | None = None
-    if listener.tls_certificate is not None and listener.tls_key is not None:
-        tls = server_context(listener.tls_certificate, listener.tls_key, client_ca=listener.client_ca)
+    tls = _tls(listener.tls_certificate, listener.tls_key, client_ca=listener.client_ca)
     site = web.TCPSite(runner, listener.host, listener.port, ssl_context=tls)
     await site.start()
     built.port = runner.addresses[0][1]
+
+
+def _tls(certificate: Path | None, key: Path | None, *, client_ca: Path | None = None) -> ssl.SSLContext | None:
+    return server_context(certificate, key, client_ca=client_ca) if certificate is not None and key is not None else None
 
 
 def _certificates_of(partners: Partners) -> Mapping[str, PartnerId]:
@@ -505,10 +524,14 @@ async def _admin(built: Gateway, stack: AsyncExitStack, metrics: Metrics, readin
         async with store.reading() as work:
             return await work.counts()
 
-    runner = web.AppRunner(admin.create(registry=metrics.registry, readiness=readiness, counts=counts), access_log=None)
+    carry_out = built.commands.run if built.commands is not None else None
+    made = admin.create(registry=metrics.registry, readiness=readiness, counts=counts, carry_out=carry_out)
+    runner = web.AppRunner(made, access_log=None)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    await web.TCPSite(runner, built.settings.admin_listener.host, built.settings.admin_listener.port).start()
+    listener = built.settings.admin_listener
+    tls = _tls(listener.tls_certificate, listener.tls_key)
+    await web.TCPSite(runner, listener.host, listener.port, ssl_context=tls).start()
     built.admin_port = runner.addresses[0][1]
 
 

@@ -7,12 +7,14 @@ root/                     the root key: nobody needs it while things run
 partners/                 the profiles asked for, with their real ports
 tls/                      a throw-away authority and what it issued
 kits/<partner>/           a client kit (see kit.py) for each partner
+operators/  desk/<id>/    an operator of each role: the profile, and the person's own file and key (see desk.py)
 ```
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import random
 import shutil
@@ -29,6 +31,7 @@ from gateway.cli.kit import CLIENT, USES, Kit, read_kit
 from gateway.contract.values import PartnerId
 from gateway.core import jwks, strict_json
 from gateway.core.keys import Use
+from gateway.core.operators import OperatorRole
 from gateway.keystores import generate, secret_files
 from gateway.keystores.files import FileKeystore
 from gateway.ops.settings import ProcessRole, RunProfile
@@ -42,6 +45,7 @@ ADDRESSES: Final = ("127.0.0.1", "::1")
 LOOPBACK: Final = ["127.0.0.0/8", "::1/128"]
 CONTACT: Final = {"unit": "Example National Desk", "name": "Duty officer", "phone": "+442079460000", "email": "desk@gateway.example"}
 PORTS: Final = range(20_000, 30_000)  # below those the system gives to outgoing connections, which would take one between now and its use
+ME: Final = "operator.toml"
 _OUTER: Final = frozenset({ProcessRole.EDGE, ProcessRole.COURIER})
 _SHIPPED: Final = tuple(sorted(path.stem for path in (REPOSITORY / "partners").glob("*.toml")))
 _NOTHING: Final[Mapping[Any, Any]] = {}
@@ -76,6 +80,10 @@ class DevSetup:
         """Return where a partner's client kit is."""
         return self.folder / "kits" / partner
 
+    def operator(self, role: OperatorRole) -> Path:
+        """Return the own file of the operator who has that one role."""
+        return self.folder / "desk" / f"desk-{role.value}" / ME
+
     def certificate(self, name: str) -> Path:
         """Return key and chain of a TLS server: `gateway` or a partner."""
         return self.folder / "tls" / f"{name}.pem"
@@ -106,6 +114,7 @@ def make_dev_setup(  # noqa: PLR0913 -- each is one thing a test wants otherwise
     _certificates(setup)
     _keys(setup, dev=profile is RunProfile.DEV)
     _profiles(setup, made, profiles)
+    _operators(setup, dev=profile is RunProfile.DEV)
     for role in roles:
         common = _settings(setup, role, profile, store_url or f"sqlite:///{folder / 'gateway.db'}")
         setup.settings[role].write_text(to_toml(merged(common, settings.get(role, {}))), encoding="utf-8")
@@ -200,6 +209,37 @@ def _kit(setup: DevSetup, partner: PartnerId, plan: generate.Plan) -> None:
     (folder / CLIENT).write_text(to_toml(client), encoding="utf-8")
 
 
+def _operators(setup: DevSetup, *, dev: bool) -> None:
+    inner = next((role for role in setup.settings if role not in _OUTER), None)
+    port = setup.ports.admin[inner] if inner is not None else 0
+    me = {"gateway": setup.gateway, "url": f"http://localhost:{port}"}
+    for role in OperatorRole:
+        plan = generate.Plan(owner=PartnerId(f"desk-{role.value}"), now=datetime.now(UTC), dev=dev)
+        make_operator(plan, f"Duty {role.value}", [role], profiles=setup.folder / "operators", own=setup.operator(role).parent, me=me)
+
+
+def make_operator(
+    plan: generate.Plan, name: str, roles: Iterable[OperatorRole], *, profiles: Path, own: Path, me: Mapping[str, str]
+) -> tuple[Path, ...]:
+    """Make a key, the profile that trusts it, and the person's own file. Raises `FileExistsError`: nothing is overwritten."""
+    pair = generate.new_pair(plan, Use.COMMAND)
+    profiles.mkdir(parents=True, exist_ok=True)
+    own.mkdir(mode=0o700, parents=True, exist_ok=True)
+    profile = {"id": plan.owner, "name": name, "roles": sorted(role.value for role in roles), "keys": [jwks.write_jwk(pair.entry)]}
+    key = own / f"{pair.entry.kid}.pem"
+    files = {
+        profiles / f"{plan.owner}.toml": (to_toml(profile).encode(), 0o644),
+        own / ME: (to_toml({"id": plan.owner, **me, "key": key.name}).encode(), 0o600),
+        key: (secret_files.write_private(pair.private, plan.passphrase), 0o600),
+    }
+    for path in files:
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, "is there already", str(path))
+    for path, (raw, mode) in files.items():
+        secret_files.write(path, raw, mode=mode)
+    return tuple(files)
+
+
 def _profiles(setup: DevSetup, made: Mapping[PartnerId, Mapping[str, Any]], overrides: Mapping[str, Mapping[str, Any]]) -> None:
     (setup.folder / "partners").mkdir()
     for partner, shipped in made.items():
@@ -215,6 +255,8 @@ def _settings(setup: DevSetup, role: ProcessRole, profile: RunProfile, store_url
     folder = setup.folder
     paths = {"schemas": REPOSITORY / "schemas", "policies": REPOSITORY / "policies", "partners": folder / "partners"}
     paths["keys"] = folder / ("outer" if role in _OUTER else "keys")
+    if role not in _OUTER:
+        paths["operators"] = folder / "operators"
     table: dict[str, Any] = {
         "profile": profile, "environment": "TEST", "id": setup.gateway, "uri_base": URI_BASE, "origin": setup.origin, "role": role,
         "paths": {name: str(path) for name, path in paths.items()},

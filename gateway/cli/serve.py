@@ -72,7 +72,8 @@ def _addresses(gateway: bootstrap.Gateway) -> Iterator[str]:
     if settings.role in _LISTENS:
         scheme = "https" if settings.partner_listener.tls_certificate else "http"
         yield f"partners: {scheme}://{settings.partner_listener.host}:{gateway.port}, known to them as {settings.origin}"
-    yield f"admin: http://{settings.admin_listener.host}:{gateway.admin_port}"
+    scheme = "https" if settings.admin_listener.tls_certificate else "http"
+    yield f"admin: {scheme}://{settings.admin_listener.host}:{gateway.admin_port}"
 
 
 class Check:
@@ -121,6 +122,7 @@ class Check:
         named = partners.profiles.keys() if partners else {path.stem for path in settings.paths.partners.glob("*.toml")}
         self._try(lambda: load_policies(settings.paths.policies, partners=named))
         self._try(lambda: load_rule_tables(settings.paths.schemas / "rules"))
+        self._try(lambda: bootstrap.load_people(settings, named))
         keystore = self._try(lambda: bootstrap.keystore(settings))
         if keystore is None:
             return

@@ -66,6 +66,7 @@ class Paths(_Table):
     policies: Path = Path("policies")
     partners: Path = Path("partners")
     keys: Path = Path("keys")
+    operators: Path | None = None  # of inner; without it nobody can command anything
 
 
 class StoreSettings(_Table):
@@ -101,6 +102,8 @@ class AdminListener(_Table):
 
     host: str = "127.0.0.1"
     port: int = Field(default=9443, ge=0, le=65_535)
+    tls_certificate: Path | None = None  # with both it speaks TLS alone
+    tls_key: Path | None = None
     socket: Path | None = None  # Unix socket, mode 0600, for commands that change something
 
 
@@ -364,6 +367,8 @@ def _of_listeners(settings: Settings) -> Iterator[Fault]:
     admin, partner = settings.admin_listener, settings.partner_listener
     if not _is_local(admin.host):
         yield _fault("admin_listener.host", "is reached from other machines", "127.0.0.1 or ::1")
+    if (admin.tls_certificate is None) != (admin.tls_key is None):
+        yield _fault("admin_listener", "has one of tls_certificate and tls_key", "both")
     if settings.role in {ProcessRole.INNER, ProcessRole.COURIER}:
         return
     if (partner.tls_certificate is None) != (partner.tls_key is None):
@@ -374,17 +379,20 @@ def _of_listeners(settings: Settings) -> Iterator[Fault]:
 
 def _of_files(settings: Settings) -> Iterator[Fault]:
     for name, folder in settings.paths:
-        if name in FOLDERS[settings.role] and not folder.is_dir():
+        wanted = name in FOLDERS[settings.role] or (name == "operators" and folder is not None)
+        if wanted and not folder.is_dir():
             yield _fault(f"paths.{name}", "is no folder", "an existing folder")
     partner, bus = settings.partner_listener, settings.bus
     public = {
+        "admin_listener.tls_certificate": settings.admin_listener.tls_certificate,
         "bus.ca_file": bus.ca_file,
         "partner_listener.tls_certificate": partner.tls_certificate,
         "partner_listener.client_ca": partner.client_ca,
     }
     secret = {
         "bus.password_file": bus.password_file, "store.password_file": settings.store.password_file,
-        "partner_listener.tls_key": partner.tls_key, "passphrase_file": settings.passphrase_file,
+        "partner_listener.tls_key": partner.tls_key, "admin_listener.tls_key": settings.admin_listener.tls_key,
+        "passphrase_file": settings.passphrase_file,
     }  # fmt: skip
     for key, file in {**public, **secret}.items():
         if file is None:

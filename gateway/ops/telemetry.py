@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping
+from collections import Counter as Counts
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any, Final, TextIO, cast
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from gateway.app.ports import AsideCount
 from gateway.contract.values import Jti, LegId, PartnerId
+from gateway.core.deadletters import side_of
+from gateway.core.delivery import State
 
 COUNTED: Final = frozenset({"message-accepted", "message-repeated", "message-rejected", "message-untrusted", "request-untrusted"})
 WARNINGS: Final = frozenset(
     {
         *("loop-waits", "record-unreadable", "report-ignored", "report-lost", "message-quarantined", "drain-incomplete", "leg-dead"),
-        *("leg-not-sealed", "sender-not-told", "request-failed", "events-overtaken", "answered-not-deleted"),
+        *("leg-not-sealed", "sender-not-told", "request-failed", "events-overtaken", "answered-not-deleted", "command-refused"),
         *("safeguarding-unanswered", "safeguarding-lapsed", "escalation-incomplete"),
     }
 )
@@ -78,6 +83,9 @@ class Metrics:
         self.queue = Gauge("gateway_queue_depth", "Submissions waiting for a transaction", registry=self.registry)
         self.oldest = Gauge("gateway_oldest_due_seconds", "Age of the oldest leg that is due", registry=self.registry)
         self.overdue = Gauge("gateway_overdue", "Watched deadlines that are past and not met, by kind", ["kind"], registry=self.registry)
+        self.held = Gauge("gateway_held_legs", "Legs that wait for a person, by reason", ["partner", "reason"], registry=self.registry)
+        self.dead = Gauge("gateway_dead_legs", "Dead letters, by who must act", ["partner", "side"], registry=self.registry)
+        self.aside = Gauge("gateway_oldest_aside_seconds", "Age of the oldest held and dead leg", ["state"], registry=self.registry)
         self.seconds = Histogram("gateway_seconds", "Durations by name", ["name"], registry=self.registry)
 
     def show_legs(self, counts: Mapping[tuple[PartnerId, Any], int]) -> None:
@@ -91,6 +99,24 @@ class Metrics:
         self.overdue.clear()
         for kind, count in counts.items():
             self.overdue.labels(kind).set(count)
+
+    def show_aside(self, counts: Iterable[AsideCount], now: datetime) -> None:
+        """Replace the gauges of what stands aside by what the store counted."""
+        held: Counts[tuple[str, str]] = Counts()
+        dead: Counts[tuple[str, str]] = Counts()
+        oldest = {State.HELD: 0.0, State.DEAD: 0.0}
+        for count in counts:
+            if count.state is State.HELD:
+                held[count.partner, str(count.hold_reason)] += count.legs
+            else:
+                dead[count.partner, side_of(count.reason, count.last_code).value] += count.legs
+            oldest[count.state] = max(oldest[count.state], (now - count.oldest).total_seconds())
+        for gauge, found in ((self.held, held), (self.dead, dead)):
+            gauge.clear()
+            for labels, legs in found.items():
+                gauge.labels(*labels).set(legs)
+        for state, seconds in oldest.items():
+            self.aside.labels(state.value).set(seconds)
 
 
 class Telemetry:
