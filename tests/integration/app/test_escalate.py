@@ -20,6 +20,7 @@ from gateway.app.ports import LegRow, Outgoing, WatchRow
 from gateway.app.settle import Change
 from gateway.contract.values import Country, Environment, Family, Jti, Lane, PartnerId, Role
 from gateway.core import tokens
+from gateway.core.correction import TAKEN_BACK
 from gateway.core.delivery import Event, State
 from gateway.core.directory import Directory
 from gateway.core.escalation import ALERT, UNANSWERED
@@ -40,7 +41,7 @@ ACK = Family("acknowledgement", "1.0")
 CONCERN: Mapping[str, Any] = json.loads((ROOT / "schemas/families/intelligence-report/examples/warnings.json").read_text(encoding="utf-8"))
 CHILDREN, POLICE, HELP, DESK = (PartnerId(name) for name in ("gb-children", "gb-police", "help-line", "gb-desk"))
 FR = PartnerId("fr-police")
-REF = Family("support-referral", "1.0")
+REF, COR = Family("support-referral", "1.0"), Family("correction", "1.0")
 REFERRAL: Mapping[str, Any] = json.loads((ROOT / "schemas/families/support-referral/examples/valid.json").read_text(encoding="utf-8"))
 FLAGGED = replaced(REFERRAL, "/body/safeguarding_flag", True)
 WAIT = timedelta(minutes=15)
@@ -56,7 +57,7 @@ def profile(id_: PartnerId, kind: str, country: str = "GB", **more: Any) -> Prof
 
 PROTECTS = (Receives(INT.name, frozenset({Role.SAFEGUARDING}), frozenset({"SAFEGUARD"})),)
 QUIET = profile(POLICE, "POLICE")  # receives nothing by itself
-REPORTS = profile(HELP, "SUPPORT_NGO", sector="NGO", sends=frozenset({INT.name, REF.name, TRAVEL.name}))
+REPORTS = profile(HELP, "SUPPORT_NGO", sector="NGO", sends=frozenset({INT.name, REF.name, COR.name, TRAVEL.name}))
 PROFILES = {
     CHILDREN: profile(CHILDREN, "CHILDREN_SERVICES", receives=PROTECTS),
     POLICE: QUIET,
@@ -292,6 +293,50 @@ async def test_the_rounds_end_with_the_message_and_an_operator_hears_that_nobody
         assert await watched(h) == []
         assert await alerts(h, DESK) == [jti]
         assert await events(h, "safeguarding-lapsed") == 1
+
+
+# --- what its sender said of it since
+
+
+async def take_back(h: House, jti: Jti, kind: str = "WITHDRAW") -> Jti:
+    """Send what takes a concern back: of intelligence a correction says no other words."""
+    body = {
+        "corrects": {"iss": HELP, "jti": jti}, "kind": kind, "reason": "Fictional mistake.", "deadline": "2026-11-24T12:00:00Z",
+        "recipients_must_do": "DELETE",
+    }  # fmt: skip
+    event = replaced(CONCERN, "/body", body)
+    quality = [{"group": group, "kind": "FACT"} for group in ("exchange", "sender_contact")]
+    return await h.submit(replaced(event, "/handling/data_quality", quality), sender=HELP, family=COR, txn=jti)
+
+
+@pytest.mark.parametrize("kind", sorted(TAKEN_BACK))
+async def test_a_concern_that_was_taken_back_is_told_to_nobody_more(tmp_path: Path, kind: str) -> None:
+    async with opened(tmp_path) as h:
+        jti = await raise_concern(h)
+        await take_back(h, jti, kind)
+        assert await look(h, WAIT) == 1
+        assert (await watched(h), POLICE in await legs_of(h, jti)) == ([], False)
+        assert [await alerts(h, who) for who in (HELP, DESK)] == [[], []]
+        assert await events(h, "safeguarding-withdrawn") == 1
+
+
+async def test_another_that_is_taken_back_ends_nothing(tmp_path: Path) -> None:
+    async with opened(tmp_path) as h:
+        jti, other = await raise_concern(h), await raise_concern(h)
+        await take_back(h, other)
+        assert await look(h, WAIT) == 2
+        assert [row.message.jti for row in await watched(h)] == [jti]
+        assert await alerts(h, DESK) == [jti]
+
+
+async def test_where_it_is_unknown_whether_it_still_stands_it_goes_to_nobody_new_and_the_alerts_go_out(tmp_path: Path) -> None:
+    async with opened(tmp_path) as h:
+        jti = await raise_concern(h)
+        spoil(tmp_path / "gateway.db", await take_back(h, jti))
+        await look(h, WAIT)
+        assert POLICE not in await legs_of(h, jti)
+        assert [await alerts(h, who) for who in (HELP, DESK)] == [[jti], [jti]]
+        assert await events(h, "escalation-incomplete") == 1
 
 
 # --- safe in several processes, and after a crash
