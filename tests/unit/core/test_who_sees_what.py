@@ -107,6 +107,7 @@ def test_a_row_says_whether_a_person_reads_it_first(row):
     assert unread == READ_UNLESS[row.read_first]
 
 
+@pytest.mark.slow  # every pair of kind and purpose, for each family
 @pytest.mark.parametrize("family", FAMILIES)
 def test_what_has_no_row_is_not_sent(family):
     said: dict[tuple[str, str], set[tuple[Role, ...]]] = {}
