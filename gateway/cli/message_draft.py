@@ -191,6 +191,8 @@ class _Writer:
                 below = schema.get("properties", {}).get(name, {})
                 if told and below:
                     yield from _comment(self._member(name, below, schema), inner)
+                    if not isinstance(value[name], Mapping | list):  # of an object that is not one here
+                        yield from self._absent({}, below, inner)
                 yield from self._value(
                     f"{' ' * inner}{json.dumps(name)}: ", value[name], below, depth=inner, told=told, last=index == len(names) - 1
                 )

@@ -26,13 +26,14 @@ from gateway.core.profiles import Profile
 from gateway.core.reference import Reference
 from gateway.core.rules import RULES, RuleContext, RuleTables
 from gateway.core.rules.page import SOURCES
-from gateway.core.schema import Schemas
+from gateway.core.schema import Schemas, family_uri, parse_family_uri
 from gateway.core.schema_source import Schema
 from gateway.ops.profiles import Vocabulary, load_partners
 from gateway.ops.reference import load_reference, load_schemas
 from gateway.ops.rulefiles import load_rule_tables
 
 MEMBERS: Final = frozenset({"family", "toe", "txn", "jti", "event"})  # of a message before it is signed, as `sign` takes it
+ANY_BASE: Final = "<base of the gateway>"
 _KEYS: Final = re.compile(r"V:([A-Z0-9]+)|\bS00([0-9])\b|^(?:G|P|own)\b|(?<=; )(?:G|P|own)\b")
 _MARKS: Final = {"G": "general knowledge, not verified", "P": "our own choice", "own": "our own rule"}
 _PLACE: Final = re.compile("[A-Z]{2}(-[A-Z0-9]{1,3})?")
@@ -71,7 +72,7 @@ class Ground:
         listed = nodes[-1].get("x-code-list")
         if problem.code is Code.CODE_UNKNOWN and listed is not None:
             edition = self.reference.codes.listing(listed, on.date())
-            return edition.source if edition is not None else f"list {listed}"
+            return spelt(edition.source) if edition is not None else f"list {listed}"
         return spelt(next(str(node["x-source"]) for node in reversed(nodes) if "x-source" in node))
 
 
@@ -195,9 +196,7 @@ class Judge:
     def _of_claims(self, claims: Mapping[str, Any]) -> Message:
         iss, aud = (PartnerId(said if isinstance(said := claims.get(name), str) else "") for name in ("iss", "aud"))
         read = admission.read_claims(claims, iss, gateway=aud)  # whose they are nobody knows before they are signed
-        events = read["events"]
-        uri = next(iter(events), "") if isinstance(events, Mapping) else ""
-        family, event = admission.read_event(events, str(uri).rsplit("/", 2)[0])
+        family, event = admission.read_event(_rebased(read["events"]), ANY_BASE)
         iat, toe = admission.read_instant(claims, "iat"), admission.read_instant(claims, "toe")
         return self._made(family, event, toe=toe, iat=iat)
 
@@ -211,6 +210,15 @@ class Judge:
             iss=PartnerId("sender"), jti=Jti("-"), digest="", aud=PartnerId("-"), iat=iat or self.now, toe=toe or self.now, txn="",
             family=family, event=event,
         )  # fmt: skip
+
+
+def _rebased(events: object) -> object:
+    """Return the events of a token with a base that may be told: theirs is their gateway's, or what somebody wrote there."""
+    if not isinstance(events, Mapping) or len(events) != 1:
+        return events
+    ((uri, event),) = events.items()
+    family = parse_family_uri(uri.rpartition("/")[0].rpartition("/")[0], uri)
+    return {uri if family is None else family_uri(ANY_BASE, family): event}
 
 
 def _instant(value: object) -> datetime:
