@@ -284,7 +284,7 @@ async def _inner(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry, me
     sealer = Sealer(holder, safe, telemetry)
     seal = Seal(store, bus, sealer, settle=settle, holder=holder, clock=clock, telemetry=telemetry)
     inbox = Inbox(store, sealer, settle=settle, holder=holder, clock=clock)
-    query = Query(store, holder)
+    query = Query(store, holder, outgoings)
     evidence = Evidence(store)
     requests = Requests(store, holder, intake=intake, inbox=inbox, query=query, evidence=evidence, clock=clock, telemetry=telemetry)
     built.commands = Commands(

@@ -355,7 +355,7 @@ async def _open(
     signer = CheckpointSigner(GATEWAY, private)
     evidence = Evidence(store)
     requests = Requests(
-        store, holder, intake=intake, inbox=inbox, query=Query(store, holder), evidence=evidence, clock=clock, telemetry=telemetry
+        store, holder, intake=intake, inbox=inbox, query=Query(store, holder, outgoings), evidence=evidence, clock=clock, telemetry=telemetry
     )
     made = House(
         clock, dice, store, holder, intake, requests, Seal(store, bus, sealer, settle=settle, holder=holder, clock=clock, telemetry=telemetry),

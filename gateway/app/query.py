@@ -5,33 +5,59 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.app.ports import LegRow, RefusalRow, Store
+from gateway.app.locked import Locked
+from gateway.app.outgoing import Outgoings
+from gateway.app.ports import LegRow, MessageRow, RefusalRow, Store, UnitOfWork
 from gateway.app.world import Holder
+from gateway.contract.errors import GatewayError
 from gateway.contract.values import Jti, PartnerId, Ref
+from gateway.core.facts import corrected
+from gateway.core.families import CORRECTION
 from gateway.core.problems import Code, MalformedError
 
 
 class Query:
     """Answers questions that change nothing."""
 
-    def __init__(self, store: Store, holder: Holder) -> None:
-        """Take the ports."""
-        self._store, self._holder = store, holder
+    def __init__(self, store: Store, holder: Holder, outgoings: Outgoings) -> None:
+        """Take the ports; `outgoings` reads stored messages."""
+        self._store, self._holder, self._outgoings = store, holder, outgoings
 
     async def status(self, partner: PartnerId, jti: Jti) -> dict[str, Any]:
         """Return the status of a message for its sender, or of the own leg for a recipient. Raises `MalformedError` (not found)."""
         ref = Ref(partner, jti)
         async with self._store.reading() as work:
-            if ref in await work.messages([ref]):
+            row = (await work.messages([ref])).get(ref)
+            if row is not None:
                 return {
                     "jti": jti,
                     "legs": [_leg(leg) for leg in await work.legs_of(ref)],
                     "refusals": [_refusal(r) for r in await work.refusals_of(ref)],
+                    "corrections": await self._corrections(work, row),
                 }
             own = await work.legs_by_jti(partner, [jti])
         if jti not in own:
             raise not_found()
         return {"jti": jti, "legs": [_own(own[jti])]}
+
+    async def _corrections(self, work: UnitOfWork, of: MessageRow) -> list[dict[str, Any]]:
+        """Return what its sender has corrected of a message since: with their own status, the facts of the letter to the person (R-TRV-14)."""
+        heads = (await work.heads([of.subject], besides=self._holder.current.context.gateway)).get(of.subject, ())
+        refs = [head.ref for head in heads if head.family == CORRECTION and head.ref.iss == of.ref.iss]
+        if not refs:
+            return []
+        locked, rows = Locked(await work.subject_keys([of.subject])), await work.messages(refs)
+        return [said for ref in refs if ref in rows and (said := self._correction(rows[ref], of.ref, locked)) is not None]
+
+    def _correction(self, row: MessageRow, of: Ref, locked: Locked) -> dict[str, Any] | None:
+        try:
+            message = self._outgoings.read(row, locked)
+        except GatewayError:
+            return {"jti": row.ref.jti, "accepted_at": row.received_at.isoformat(), "kind": None}  # its key is gone: that it was, is known
+        if corrected(message) != of:
+            return None
+        said = {name: message.body[name] for name in ("kind", "recipients_must_do", "deadline")}
+        return {"jti": row.ref.jti, "accepted_at": row.received_at.isoformat(), **said}
 
     async def receipt(self, partner: PartnerId, jti: Jti) -> bytes:
         """Return the stored receipt of an own message, byte for byte. Raises `MalformedError` (not found)."""

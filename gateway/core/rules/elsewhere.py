@@ -77,7 +77,7 @@ ENTRIES: Final[tuple[tuple[str, Kind, str, str, str, str], ...]] = (
     ("R-TRV-13", "system", "-", "V:US34 §21504(f), §21503(e)(6)", "gateway.core.evidence",
      "Each notice, each answer and each decision not to transmit is recorded, and when each copy left."),
     ("R-TRV-14", "facts", "R", "V:US34 §21503(e)(7), §21504(g)(2)", "gateway.core.rules.earlier.is_marked_wrong",
-     "A notice confirmed wrong leaves a do-not-send marker that refuses it again."),
+     "A notice withdrawn as wrong leaves a do-not-send marker that refuses it again; its status has the facts of the letter to the person."),
     ("R-TRV-15", "system", "-", "V:SMART2", "gateway.core.minimise",
      "Each recipient sees the action requested, information only unless the sender set another."),
     ("R-TRV-16", "schema", "N", "V:US22", "gateway.core.schema.Schemas",
@@ -85,8 +85,6 @@ ENTRIES: Final[tuple[tuple[str, Kind, str, str, str, str], ...]] = (
     ("R-TRV-19", "message", "-", "S000; own", "gateway.core.recipients.lane_of",
      "DETECTED and ATTEMPTED journeys have no lead time and go at least in the PRIORITY lane."),
 )  # fmt: skip
-
-PARTLY_WAITS: Final = {"R-TRV-14": "the letter to the person, as a report"}
 
 OF_SOME: Final[dict[str, tuple[str, ...]]] = {
     "R-RTE-05": (TRAVEL,),
@@ -103,4 +101,4 @@ def _families(rule_id: str) -> tuple[str, ...]:
 
 
 for _id, _kind, _effect, _source, _where, _text in ENTRIES:
-    register(Rule(RuleId(_id), _kind, _effect, _source, _text, _where, _families(_id), PARTLY_WAITS.get(_id, "")))
+    register(Rule(RuleId(_id), _kind, _effect, _source, _text, _where, _families(_id)))

@@ -245,6 +245,26 @@ async def test_a_replacement_reaches_all_shows_no_more_than_the_original_did_and
         assert [got.event["body"].get("kind") for got in taken] == [None, "REPLACE"]
 
 
+async def status(h: House, jti: str, who: str = REGISTER) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads((await h.ask("status", f"/v1/messages/{jti}", who=who)).body)
+    return read
+
+
+async def test_the_status_of_what_was_wrong_has_the_facts_of_the_letter_to_the_person(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        first, other = await h.submit(notice("FR")), await h.submit(notice("ES"))
+        await h.run_until_idle()
+        jti = await h.submit(correction(first, "RECALL", recipients_must_do="DELETE"), family=of("correction"))
+        (said_of,) = (await status(h, first))["corrections"]
+        assert {name: said_of[name] for name in ("jti", "kind", "recipients_must_do")} == {
+            "jti": jti, "kind": "RECALL", "recipients_must_do": "DELETE",
+        }  # fmt: skip
+        assert [leg["partner"] for leg in (await status(h, jti))["legs"]] == [FR]
+        assert (await status(h, other))["corrections"] == []
+        (leg,) = (await h.legs(first)).values()
+        assert "corrections" not in await status(h, leg.jti, FR), "a recipient hears of it by the correction itself"
+
+
 @pytest.mark.parametrize("sender", [REGISTER, FR])
 async def test_nobody_corrects_what_is_not_its_own(tmp_path: Path, sender: str) -> None:
     async with house(tmp_path) as h:
