@@ -28,7 +28,7 @@ POLICIES: Final = shipped_set()
 KINDS, PURPOSES, FAMILIES = (sorted(enumerated(name)) for name in ("Kind", "Purpose", "Family"))
 THE_FOUR: Final = "PREVENT_CHILD_SEX_CRIME, MANAGE_OFFENDER, INVESTIGATE, SAFEGUARD"
 TRANSIT, STAY, PROTECT = (Role.TRANSIT,), (Role.DESTINATION, Role.TRANSIT), (Role.SAFEGUARDING,)
-ROLES: Final = {"any": (TRANSIT, STAY, PROTECT), "TRANSIT alone": (TRANSIT,), "otherwise": (STAY, PROTECT), "SAFEGUARDING": (PROTECT,)}
+ROLES: Final = {"any": (TRANSIT, PROTECT), "TRANSIT alone": (TRANSIT,), "otherwise": (STAY, PROTECT), "SAFEGUARDING": (PROTECT,)}
 READ_UNLESS: Final = {  # what leaves unread: by status of the subject, and lane
     "no": {("CONVICTED", Lane.ROUTINE), ("SUSPECTED", Lane.ROUTINE), ("SUSPECTED", Lane.IMMEDIATE)},
     "unless dealt with": {("CONVICTED", Lane.ROUTINE)},
