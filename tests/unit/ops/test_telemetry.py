@@ -7,13 +7,16 @@ import json
 import logging
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 import structlog
 
+from gateway.app.ports import AsideCount
 from gateway.contract.values import PartnerId
 from gateway.core.delivery import State
 from gateway.ops.telemetry import Metrics, Telemetry, configure
+from gateway.testing.clock import START
 
 FRANCE = PartnerId("fr-police")
 
@@ -79,3 +82,21 @@ def test_metrics_count_by_partner_outcome_code_and_state() -> None:
     assert value("gateway_legs", {"partner": FRANCE, "state": "ready"}) == 3
     metrics.show_legs({})
     assert value("gateway_legs", {"partner": FRANCE, "state": "ready"}) is None, "what is gone is not shown"
+
+
+def test_what_stands_aside_is_shown_by_who_must_act_and_its_age_until_it_is_gone() -> None:
+    metrics = Metrics()
+    value = metrics.registry.get_sample_value
+    why = {"partner": FRANCE, "hold_reason": None, "reason": "ATTEMPTS"}
+    dead = AsideCount(**why, state=State.DEAD, last_code="timeout", legs=2, oldest=START)
+    more = AsideCount(**why, state=State.DEAD, last_code="http-503", legs=3, oldest=START + timedelta(seconds=30))
+    ours = AsideCount(**why, state=State.DEAD, last_code="http-401", legs=1, oldest=START + timedelta(seconds=50))
+    held = AsideCount(**{**why, "hold_reason": "MINOR", "reason": None}, state=State.HELD, last_code=None, legs=4, oldest=START)
+    metrics.show_aside([dead, more, ours, held], START + timedelta(seconds=60))
+    assert value("gateway_dead_legs", {"partner": FRANCE, "side": "partner"}) == 5
+    assert value("gateway_dead_legs", {"partner": FRANCE, "side": "ours"}) == 1
+    assert value("gateway_held_legs", {"partner": FRANCE, "reason": "MINOR"}) == 4
+    assert value("gateway_oldest_aside_seconds", {"state": "dead"}) == 60
+    metrics.show_aside([], START)
+    assert value("gateway_dead_legs", {"partner": FRANCE, "side": "partner"}) is None
+    assert value("gateway_oldest_aside_seconds", {"state": "held"}) == 0

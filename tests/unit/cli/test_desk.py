@@ -1,0 +1,265 @@
+"""Operators' commands at the terminal, against an admin listener simulated over real TLS that checks each signed command."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import threading
+from datetime import UTC, datetime
+
+import pytest
+from aiohttp import web
+from typer.testing import CliRunner
+
+from gateway.cli.devsetup import make_dev_setup, to_toml
+from gateway.cli.main import app
+from gateway.core.commands import read_command
+from gateway.core.operators import Command, OperatorRole
+from gateway.ops.operators import load_operators
+
+LEGS = [f"019a9d2e-5c00-7000-8000-{number:012}" for number in range(250)]
+
+
+def row(leg, **more):
+    return {
+        "leg": leg, "partner": "fr-police", "family": "travel-notification", "state": "held", "hold_reason": "MINOR", "last_code": None,
+        "attempt": 0, "created_at": "2026-11-21T12:00:00+00:00", "ended_at": None, **more,
+    }  # fmt: skip
+
+
+class Gateway:
+    """Answers commands as it is told, having checked them as a gateway does."""
+
+    def __init__(self, setup):
+        self.setup = setup
+        self.operators = load_operators(setup.folder / "operators", partners=set(), dev=True)
+        self.pages = {None: {"legs": [row(LEGS[0])], "next": None, "counts": {"MINOR": 1}}}
+        self.stays = {}
+        self.answer = None
+        self.asked = []
+
+    async def command(self, request):
+        signed = read_command(await request.read(), self.operators, aud=self.setup.gateway, now=datetime.now(UTC))
+        self.asked.append(signed)
+        if self.answer is not None:
+            return self.answer()
+        if signed.command in {Command.HOLD_LIST, Command.DEADLETTER_LIST}:
+            return web.json_response(self.pages[signed.arguments.get("after")])
+        if "legs" in signed.arguments:
+            return web.json_response({"legs": [self._moved(leg) for leg in signed.arguments["legs"]]})
+        return web.json_response({"leg": signed.arguments["leg"], "name": "Zoë"})
+
+    def _moved(self, leg):
+        return {"leg": leg, "done": False, "why": self.stays[leg]} if leg in self.stays else {"leg": leg, "done": True, "state": "planned"}
+
+    @property
+    def commands(self):
+        return [(signed.command.value, signed.arguments) for signed in self.asked]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return make_dev_setup(tmp_path_factory.mktemp("desk") / "made", partners=("gb-register", "gb-police"))
+
+
+@pytest.fixture
+def gateway(made):
+    """The simulated listener, in a loop and a thread of its own, at the address the operators' files name."""
+    loop, ready, one = asyncio.new_event_loop(), threading.Event(), Gateway(made)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(made.certificate("gateway"))
+
+    async def serve():
+        application = web.Application()
+        application.router.add_post("/v1/commands", one.command)
+        runner = web.AppRunner(application)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+        one.port, one.runner = runner.addresses[0][1], runner
+        ready.set()
+
+    loop.create_task(serve())
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    assert ready.wait(10)
+    yield one
+    asyncio.run_coroutine_threadsafe(one.runner.cleanup(), loop).result(10)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(10)
+    loop.close()
+
+
+@pytest.fixture
+def me(made, gateway, tmp_path):
+    """The file of the reviewer, with TLS and the authority named."""
+
+    def write(role="reviewer", **change):
+        own = made.operator(OperatorRole(role)).parent
+        (key,) = own.glob("*.pem")
+        said = {
+            "id": f"desk-{role}", "gateway": made.gateway, "url": f"https://localhost:{gateway.port}", "key": str(key),
+            "ca_file": str(made.authority), **change,
+        }  # fmt: skip
+        path = tmp_path / "operator.toml"
+        path.write_text(to_toml({name: value for name, value in said.items() if value is not None}), encoding="utf-8")
+        return path
+
+    return write
+
+
+def run(file, *arguments, **more):
+    return CliRunner().invoke(app, [*arguments, "--operator", str(file)], **more)
+
+
+def test_a_list_is_read_to_its_end_and_filters_are_signed_for(gateway, me):
+    gateway.pages = {
+        None: {"legs": [row(LEGS[0])], "next": LEGS[0], "counts": {"MINOR": 2}},
+        LEGS[0]: {"legs": [row(LEGS[1], hold_reason="REVIEW")], "next": None, "counts": {"MINOR": 1, "REVIEW": 1}},
+    }
+    told = run(me(), "hold", "list", "--partner", "fr-police", "--since", "2026-11-20")
+    assert told.exit_code == 0, told.output
+    assert LEGS[0] in told.stdout
+    assert f"{LEGS[1]}  fr-police  travel-notification  REVIEW" in told.stdout
+    assert "MINOR: 1, REVIEW: 1" in told.stdout
+    wanted = {"partner": "fr-police", "since": "2026-11-20T00:00:00+00:00"}
+    assert gateway.commands == [("hold-list", wanted), ("hold-list", {**wanted, "after": LEGS[0]})]
+
+
+def test_legs_that_are_named_are_moved_and_no_others(gateway, me):
+    told = run(me(), "hold", "release", *LEGS[:2], "--yes")
+    assert (told.exit_code, told.stdout) == (0, "2 of 2 legs: hold-release\n")
+    assert gateway.commands == [("hold-release", {"legs": LEGS[:2]})]
+
+
+def test_many_are_moved_some_at_a_time_and_those_that_stay_are_told(gateway, me):
+    gateway.pages = {None: {"legs": [row(leg) for leg in LEGS], "next": None, "counts": {}}}
+    gateway.stays = {LEGS[3]: "not-dead", LEGS[249]: "erased"}
+    told = run(me(), "deadletter", "retry", "--side", "partner", "--yes")
+    assert told.exit_code == 3
+    assert told.stdout == f"stays  {LEGS[3]}  not-dead\nstays  {LEGS[249]}  erased\n248 of 250 legs: deadletter-retry\n"
+    assert [(name, len(said.get("legs", ()))) for name, said in gateway.commands] == [
+        ("deadletter-list", 0), ("deadletter-retry", 100), ("deadletter-retry", 100), ("deadletter-retry", 50)
+    ]  # fmt: skip
+
+
+def test_a_dry_run_names_the_legs_and_moves_none(gateway, me):
+    told = run(me(), "hold", "refuse", "--reason", "MINOR", "--dry-run")
+    assert (told.exit_code, told.stdout) == (0, f"{LEGS[0]}\n1 legs; nothing was changed\n")
+    assert [name for name, _ in gateway.commands] == ["hold-list"]
+
+
+@pytest.mark.parametrize(("typed", "code", "commands"), [("n\n", 1, []), ("", 1, []), ("y\n", 0, ["deadletter-discard"])])
+def test_a_person_is_asked_before_anything_moves(gateway, me, typed, code, commands):
+    told = run(me(), "deadletter", "discard", LEGS[0], "--reason", "NOT_COMPETENT", input=typed)
+    assert told.exit_code == code
+    assert "deadletter-discard 1 legs" in told.stdout
+    assert [name for name, _ in gateway.commands] == commands
+
+
+def test_the_reason_of_a_discard_is_signed_for(gateway, me):
+    assert run(me(), "deadletter", "discard", LEGS[0], "--reason", "DO_NOT_SEND", "--yes").exit_code == 0
+    assert gateway.commands == [("deadletter-discard", {"legs": [LEGS[0]], "reason": "DO_NOT_SEND"})]
+
+
+def test_a_look_asks_for_ids_and_codes_and_with_a_justification_for_content(gateway, me):
+    assert json.loads(run(me(), "deadletter", "inspect", LEGS[0]).stdout) == {"leg": LEGS[0], "name": "Zoë"}
+    told = run(me("dpo"), "deadletter", "inspect", LEGS[0], "--justification", "COMPLAINT", "--file", "2026/17")
+    assert told.exit_code == 0
+    assert [(signed.command.value, signed.justification, signed.file) for signed in gateway.asked] == [
+        ("leg-inspect", None, None), ("leg-read", "COMPLAINT", "2026/17")
+    ]  # fmt: skip
+
+
+USAGE = {
+    "neither legs nor which": ("hold", "release"),
+    "both legs and which": ("hold", "release", LEGS[0], "--reason", "MINOR"),
+    "a reason nobody knows": ("hold", "list", "--reason", "BORED"),
+    "a justification without a file": ("deadletter", "inspect", LEGS[0], "--justification", "AUDIT"),
+    "a file without a justification": ("deadletter", "inspect", LEGS[0], "--file", "7"),
+    "a discard without a reason": ("deadletter", "discard", LEGS[0]),
+}
+
+
+@pytest.mark.parametrize("case", USAGE)
+def test_what_is_not_meant_clearly_moves_nothing(gateway, me, case):
+    assert run(me(), *USAGE[case]).exit_code == 2
+    assert gateway.asked == []
+
+
+def test_a_refusal_is_told_in_words(gateway, me):
+    body = json.dumps(
+        {
+            "errors": [
+                {"code": "not-allowed", "detail": "your roles do not give hold-release", "expected": "an operator whose roles give it"}
+            ]
+        }
+    )
+    gateway.answer = lambda: web.Response(status=403, body=body, content_type="application/problem+json")
+    told = run(me(), "hold", "release", LEGS[0], "--yes")
+    assert (told.exit_code, told.stderr) == (3, "refused: your roles do not give hold-release; an operator whose roles give it\n")
+
+
+@pytest.mark.parametrize("status", [302, 404, 500])
+def test_an_answer_of_no_gateway_is_no_answer(gateway, me, status):
+    gateway.answer = lambda: web.Response(status=status, text="<html>", headers={"Location": "/login"} if status == 302 else {})
+    told = run(me(), "hold", "list")
+    assert (told.exit_code, "gives no answer" in told.stderr) == (4, True)
+
+
+def test_nobody_listens(me):
+    told = run(me(url="https://localhost:1"), "hold", "list")
+    assert (told.exit_code, "gives no answer" in told.stderr) == (4, True)
+
+
+def test_a_listener_with_another_certificate_is_not_believed(gateway, me):
+    told = run(me(ca_file=None), "hold", "list")
+    assert (told.exit_code, gateway.asked) == (4, [])
+
+
+FAULTS = {
+    "plain HTTP to another machine": ({"url": "http://gateway.example:9443"}, "plain HTTP is for this machine alone"),
+    "no address": ({"url": "localhost"}, "url"),
+    "an unknown key": ({"rank": "major"}, "rank"),
+    "no key": ({"key": None}, "key"),
+    "a key that is not there": ({"key": "nothing.pem"}, "cannot be opened"),
+    "an id that is none": ({"id": "Jane Doe"}, "id"),
+}
+
+
+@pytest.mark.parametrize("case", FAULTS)
+def test_a_fault_of_ones_own_file_is_told(gateway, me, case):
+    change, told = FAULTS[case]
+    result = run(me(**change), "hold", "list")
+    assert (result.exit_code, told in result.stderr) == (1, True), result.stderr
+    assert "Jane" not in result.stderr
+
+
+def test_a_key_that_others_can_read_is_not_used(made, gateway, me, tmp_path):
+    (key,) = made.operator(OperatorRole.REVIEWER).parent.glob("*.pem")
+    copy = tmp_path / key.name
+    copy.write_bytes(key.read_bytes())
+    copy.chmod(0o644)
+    result = run(me(key=str(copy)), "hold", "list")
+    assert (result.exit_code, "chmod 600" in result.stderr, gateway.asked) == (1, True, [])
+
+
+NEW = ("operator", "new", "desk-new", "--name", "A. Person", "--role", "reviewer", "--role", "dpo", "--gateway", "gw-main")
+
+
+def test_a_new_operator_is_a_profile_and_a_file_of_their_own(made, gateway, me, tmp_path):
+    folders = ("--out", str(tmp_path / "operators"), "--key-out", str(tmp_path / "own"), "--url", f"https://localhost:{gateway.port}")
+    assert CliRunner().invoke(app, [*NEW, *folders]).exit_code == 0
+    gateway.operators = load_operators(tmp_path / "operators", partners=set())
+    own = tmp_path / "own" / "operator.toml"
+    own.write_text(own.read_text(encoding="utf-8") + f'ca_file = "{made.authority}"\n', encoding="utf-8")
+    assert run(own, "hold", "list").exit_code == 0
+    assert gateway.asked[0].operator.roles == {OperatorRole.REVIEWER, OperatorRole.DPO}
+    again = CliRunner().invoke(app, [*NEW, *folders])
+    assert (again.exit_code, "nothing was overwritten" in again.stderr) == (3, True)
+
+
+def test_an_operators_id_is_one(tmp_path):
+    arguments = [*NEW[:2], "Jane Doe", *NEW[3:], "--out", str(tmp_path), "--key-out", str(tmp_path)]
+    assert CliRunner().invoke(app, arguments).exit_code == 2
+    assert list(tmp_path.iterdir()) == []
