@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from gateway import bootstrap
 from gateway.cli.devsetup import make_dev_setup
 from gateway.contract.errors import OperatorError
 from gateway.contract.values import PartnerId
+from gateway.ops.faults import ConfigurationError
 from gateway.ops.profiles import Partners
 from gateway.ops.settings import ProcessRole, Settings, load_settings
 
@@ -65,3 +67,14 @@ def test_the_embedded_form_tells_everything_that_needs_a_restart_at_once(partner
         "how partners are pushed to",
         "whose client certificates there are",
     ]
+
+
+def test_the_desk_of_the_settings_is_the_one_that_is_told(tmp_path: Path) -> None:
+    file = make_dev_setup(tmp_path / "made").settings[ProcessRole.EMBEDDED]
+    settings = load_settings(file, over={"desk": "gb-police"})
+    keys = bootstrap.keystore(settings)
+    assert bootstrap.load(settings, keys.private(), keys).world.desk == "gb-police"
+    without = load_settings(file)
+    assert bootstrap.load(without, keys.private(), keys).world.desk is None
+    with pytest.raises(ConfigurationError, match="desk: no partner has this id"):
+        bootstrap.load(load_settings(file, over={"desk": "xx-desk"}), keys.private(), keys)
