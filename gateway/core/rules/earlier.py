@@ -20,6 +20,7 @@ from gateway.core.travel import Travel, read_travel
 
 IN_RESPONSE_TO: Final = "/routing/in_response_to"
 ANSWERS: Final = {RESPONSE: REQUEST, TRANSFER: TRANSFER, REFERRAL: REFERRAL}  # what a reply of a family can answer
+OF_CORRECTIONS: Final = frozenset({"UPDATED", "DELETED", "RESTRICTED"})
 SHPO: Final = frozenset({"SHPO", "INTERIM_SHPO"})
 E: Final = Severity.ERROR
 Found = Iterator[Problem]
@@ -78,6 +79,12 @@ def acknowledgements_go_forward(msg: Message, facts: Facts, ctx: RuleContext) ->
         later = [name for name, rank in FORWARD.items() if rank >= FORWARD[before]]
         expected = "nothing more: a refusal is the last word" if before == "REFUSED" else f"one of {', '.join(later)}"
         yield broken("R-CNV-02", "/body/stage", f"you have acknowledged it as {before} already", expected=expected, severity=E)
+
+
+def answers_to_corrections_answer_corrections(msg: Message, facts: Facts, ctx: RuleContext) -> Found:  # noqa: ARG001
+    """R-CNV-01: who has updated, deleted or restricted something was asked to by a correction (domain.md d.10)."""
+    if facts.answered is not None and msg.body.get("outcome") in OF_CORRECTIONS and facts.answered.family != CORRECTION:
+        yield _unmatched("R-CNV-01", "this outcome answers a correction, and that is none", "another outcome", "/body/outcome")
 
 
 def a_late_reply_is_marked(msg: Message, facts: Facts, ctx: RuleContext) -> Found:
@@ -210,7 +217,12 @@ def _unmatched(rule: str, detail: str, expected: str, pointer: str | None = None
 CHECKS: Final[dict[str, tuple[Callable[[Message, Facts, RuleContext], Found], ...]]] = {
     TRAVEL: (a_departed_segment_stays, an_order_in_force_is_told, what_was_wrong_is_not_sent_again),
     ORDER: (prevention_orders_come_with_a_register_entry, a_later_scottish_order_replaces_the_earlier),
-    ACKNOWLEDGEMENT: (a_reply_fits_its_conversation, acknowledgements_go_forward, a_late_reply_is_marked),
+    ACKNOWLEDGEMENT: (
+        a_reply_fits_its_conversation,
+        answers_to_corrections_answer_corrections,
+        acknowledgements_go_forward,
+        a_late_reply_is_marked,
+    ),
     RESPONSE: (a_reply_fits_its_conversation, a_response_serves_the_purpose_asked, a_late_reply_is_marked),
     TRANSFER: (a_reply_fits_its_conversation, stages_come_in_order, a_late_reply_is_marked),
     REFERRAL: (a_reply_fits_its_conversation,),

@@ -90,6 +90,14 @@ def test_what_others_acknowledged_and_what_was_acknowledged_otherwhere_does_not_
     assert faults(ack("RECEIVED"), *others, answers=answered("travel-notification")) == []
 
 
+@pytest.mark.parametrize("outcome", ["UPDATED", "DELETED", "RESTRICTED", "MONITORED"])
+@pytest.mark.parametrize("family", ["correction", "travel-notification"])
+def test_only_a_correction_is_answered_with_what_was_done_about_it(family, outcome):
+    answer = said(ACK, "now", stage="ACTIONED", iss="fr-police", answers="asked", outcome=outcome)
+    wrong = family != "correction" and outcome != "MONITORED"
+    assert faults(answer, answers=answered(family)) == ([("R-CNV-01", "error", "/body/outcome")] if wrong else [])
+
+
 def request(**routing):
     return changed_at(changed_at(said(REQUEST, "original"), "handling", purpose=PURPOSE), "routing", **routing)
 
