@@ -60,6 +60,7 @@ from gateway.core.operators import NOBODY, Operators
 from gateway.core.reference import Reference
 from gateway.core.schema import Schemas
 from gateway.keystores.files import FileKeystore, KeystoreError, PrivateKeys
+from gateway.ops.faults import ConfigurationError, Fault
 from gateway.ops.operators import load_operators
 from gateway.ops.policies import load_policies
 from gateway.ops.profiles import Partners, Vocabulary, load_partners
@@ -168,6 +169,7 @@ def load(settings: Settings, keys: PrivateKeys, store: FileKeystore) -> Loaded:
     adapters = load_adapters()
     reference, schemas = load_lists(settings)
     partners = load_profiles(settings, adapters, reference=reference, schemas=schemas)
+    _refuse_long_attempts(settings, partners)
     tables = load_rule_tables(settings.paths.schemas / "rules")
     directory = Directory(partners.profiles.values())
     policies = load_policies(settings.paths.policies, partners=partners.profiles.keys())
@@ -194,6 +196,17 @@ def load(settings: Settings, keys: PrivateKeys, store: FileKeystore) -> Loaded:
         desk=PartnerId(settings.desk) if settings.desk else None, operators=load_people(settings, partners.profiles.keys()),
     )  # fmt: skip
     return Loaded(world, partners, adapters)
+
+
+def _refuse_long_attempts(settings: Settings, partners: Partners) -> None:
+    """Refuse attempts that could outlast their lease: a courier would begin none of them. Raises `ConfigurationError`."""
+    lease, key = settings.limits.lease_seconds, "delivery.timeout_seconds"
+    long = [id_ for id_, way in sorted(partners.transports.items()) if way.timeout_seconds >= lease]
+    if long:
+        expected = f"less than limits.lease_seconds, which is {lease}"
+        raise ConfigurationError(
+            Fault(str(settings.paths.partners / f"{id_}.toml"), 0, key, "outlasts its lease", expected) for id_ in long
+        )
 
 
 def _digest_of(partners: Partners) -> str:
@@ -282,7 +295,9 @@ async def _inner(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry, me
     settle = Settle(store, holder, outgoings, clock=clock, dice=dice, telemetry=telemetry)
     intake = Intake(store, holder, safe, settle=settle, outgoings=outgoings, clock=clock, dice=dice, telemetry=telemetry)
     sealer = Sealer(holder, safe, telemetry)
-    seal = Seal(store, bus, sealer, settle=settle, holder=holder, clock=clock, telemetry=telemetry)
+    seal = Seal(
+        store, bus, sealer, settle=settle, holder=holder, clock=clock, telemetry=telemetry, lease_seconds=settings.limits.lease_seconds
+    )
     inbox = Inbox(store, sealer, settle=settle, holder=holder, clock=clock)
     query = Query(store, holder, outgoings)
     evidence = Evidence(store)

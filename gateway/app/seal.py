@@ -224,16 +224,26 @@ class Seal:
     """Claims, seals and publishes what is due, for push transports."""
 
     def __init__(  # noqa: PLR0913 -- the ports a use case takes
-        self, store: Store, bus: Bus, sealer: Sealer, *, settle: Settle, holder: Holder, clock: Clock, telemetry: Telemetry
+        self,
+        store: Store,
+        bus: Bus,
+        sealer: Sealer,
+        *,
+        settle: Settle,
+        holder: Holder,
+        clock: Clock,
+        telemetry: Telemetry,
+        lease_seconds: int = limits.LEASE_SECONDS_MAX,
     ) -> None:
-        """Take the ports."""
+        """Take the ports. A claim and the attempt after it are leased for `lease_seconds`."""
         self._store, self._bus, self._sealer, self._settle = store, bus, sealer, settle
         self._holder, self._clock, self._telemetry = holder, clock, telemetry
+        self._lease = timedelta(seconds=lease_seconds)
 
     async def run_once(self) -> int:
         """Publish what is due now; return how many legs were claimed."""
         now = self._clock.now()
-        until = now + timedelta(seconds=limits.LEASE_SECONDS_MAX)
+        until = now + self._lease
         claimed = await self._claim(now, until)
         if not claimed:
             return 0

@@ -23,6 +23,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from gateway.contract.values import Environment, PartnerId
+from gateway.core.limits import LEASE_SECONDS_MAX
 from gateway.ops.faults import ConfigurationError, Fault, line_of, lines_of
 
 PREFIX: Final = "GATEWAY__"
@@ -114,6 +115,7 @@ class Limits(_Table):
     answer_seconds: int = Field(default=20, ge=1, le=300)  # then 503: the same message may be sent again
     poll_seconds: int = Field(default=25, ge=0, le=300)  # how long an empty poll waits
     threads: int = Field(default=4, ge=1, le=64)  # for cryptography
+    lease_seconds: int = Field(default=LEASE_SECONDS_MAX, ge=2, le=LEASE_SECONDS_MAX)  # of an attempt: a dead worker delays a leg so long
 
 
 class Contact(_Table):
