@@ -27,8 +27,16 @@ PAGE: Final = (ROOT / "docs" / "policies.md").read_text(encoding="utf-8")
 POLICIES: Final = shipped_set()
 KINDS, PURPOSES, FAMILIES = (sorted(enumerated(name)) for name in ("Kind", "Purpose", "Family"))
 THE_FOUR: Final = "PREVENT_CHILD_SEX_CRIME, MANAGE_OFFENDER, INVESTIGATE, SAFEGUARD"
-TRANSIT, STAY, PROTECT = (Role.TRANSIT,), (Role.DESTINATION, Role.TRANSIT), (Role.SAFEGUARDING,)
-ROLES: Final = {"any": (TRANSIT, PROTECT), "TRANSIT alone": (TRANSIT,), "otherwise": (STAY, PROTECT), "SAFEGUARDING": (PROTECT,)}
+TRANSIT, STAY, NAMED, PROTECT = (Role.TRANSIT,), (Role.DESTINATION, Role.TRANSIT), (Role.NAMED,), (Role.SAFEGUARDING,)
+EVERY: Final = tuple(sorted(Role))
+ROLES: Final = {
+    "any": (TRANSIT, EVERY),
+    "TRANSIT alone": (TRANSIT,),
+    "otherwise": (STAY, EVERY),
+    "NAMED": (NAMED, EVERY),
+    "not NAMED": (TRANSIT, PROTECT),
+    "SAFEGUARDING": (PROTECT, EVERY),
+}
 READ_UNLESS: Final = {  # what leaves unread: by status of the subject, and lane
     "no": {("CONVICTED", Lane.ROUTINE), ("SUSPECTED", Lane.ROUTINE), ("SUSPECTED", Lane.IMMEDIATE)},
     "unless dealt with": {("CONVICTED", Lane.ROUTINE)},
@@ -115,7 +123,7 @@ def test_what_has_no_row_is_not_sent(family):
         for pair in itertools.product(row.kinds, row.purposes) if row.family == family else ():
             said.setdefault(pair, set()).update(row.roles)
     for kind, purpose in itertools.product(KINDS, PURPOSES):
-        unsaid = [roles for roles in ROLES["any"] if roles not in said[kind, purpose]] if (kind, purpose) in said else [STAY + PROTECT]
+        unsaid = [roles for roles in ROLES["any"] if roles not in said[kind, purpose]] if (kind, purpose) in said else [EVERY]
         for roles in unsaid:
             answer = POLICIES.decide_partner(question(family, kind, purpose, roles))
             assert answer.send.effect is Effect.DENY, (kind, purpose, roles)
