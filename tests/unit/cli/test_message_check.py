@@ -16,7 +16,7 @@ from gateway.cli.main import app
 from gateway.cli.message_check import COLUMNS, Fault, _safe
 from gateway.cli.message_ground import Ground, Judge, Senders, spelt
 from gateway.contract.values import Environment, Family, PartnerId
-from gateway.core.admission import Context, Rejected, admit
+from gateway.core.admission import Accepted, Context, Rejected, admit
 from gateway.core.directory import Directory
 from gateway.core.keyring import Keyring
 from gateway.core.keys import Use
@@ -90,16 +90,32 @@ def test_it_says_what_admission_says(family, seed):
         except (KeyError, IndexError):
             continue
     claims = {**made.claims(iss=REGISTER, aud=GATEWAY, uri_base=BASE), "events": {f"{BASE}/{family.name}/{family.version}": event}}
-    sender = SHIPPED[REGISTER]
-    context = Context(
-        gateway=GATEWAY, environment=Environment.TEST, uri_base=BASE, keyring=Keyring(pair.entry for pair in SENDER.pairs.values()),
-        decryption_keys={}, encrypted="allowed", directory=Directory([sender]), schemas=SCHEMAS, reference=REFERENCE, tables=TABLES,
-    )  # fmt: skip
-    admitted = admit(sign(claims, SENDER.signing(Use.SUBMIT), typ=EVENT), channel=REGISTER, ctx=context, now=now)
+    admitted = admission_of(claims, now)
     told = admitted.problems if isinstance(admitted, Rejected) else admitted.notices
-    judge = Judge(GROUND, Senders("GB", REGISTER, Directory([sender])), now)
+    judge = Judge(GROUND, Senders("GB", REGISTER, Directory([SHIPPED[REGISTER]])), now)
     assert judge.judge(claims) == (family, list(told))
     assert judge.judge(named(family, event, toe=made.toe.isoformat()))[1] == list(told)
+
+
+def admission_of(claims, now):
+    context = Context(
+        gateway=GATEWAY, environment=Environment.TEST, uri_base=BASE, keyring=Keyring(pair.entry for pair in SENDER.pairs.values()),
+        decryption_keys={}, encrypted="allowed", directory=Directory([SHIPPED[REGISTER]]), schemas=SCHEMAS, reference=REFERENCE, tables=TABLES,
+    )  # fmt: skip
+    return admit(sign(claims, SENDER.signing(Use.SUBMIT), typ=EVENT), channel=REGISTER, ctx=context, now=now)
+
+
+@pytest.mark.parametrize(("latin", "warned"), [("OSOBA TEST", False), ("TEST OSOBA", False), ("SOMEBODY ELSE", True)])
+def test_a_latin_form_of_another_name_is_a_warning_in_the_receipt(latin, warned):
+    now = CLOCK.now()
+    made = sample(TRAVEL, Random(2), now)
+    name = {"kind": "LEGAL", "family": "ОСОБА", "given": "ТЕСТ", "script": "Cyrl", "language": "uk", "latin": latin}  # noqa: RUF001 -- Cyrillic
+    event = replaced(made.event, "/body/person/names", [name])
+    claims = {**made.claims(iss=REGISTER, aud=GATEWAY, uri_base=BASE), "events": {f"{BASE}/travel-notification/1.0": event}}
+    admitted = admission_of(claims, now)
+    assert isinstance(admitted, Accepted)
+    told = [(p.severity, p.code, p.rule) for p in admitted.notices if p.pointer == "/body/person/names/0/latin"]
+    assert told == ([(Severity.WARNING, Code.SCHEMA_INVALID, None)] if warned else [])
 
 
 @pytest.mark.parametrize(("change", "code", "claim"), [
