@@ -71,7 +71,7 @@ def _message(original: Message, body: Mapping[str, Any], lane: Lane, author: Aut
             "in_response_to": {"iss": original.iss, "jti": original.jti},
             "contact": dict(author.contact),
         },
-        "subject": {**original.event["subject"], "iss": original.subject[1], "ref": original.subject[2]},
+        "subject": {**original.event["subject"], "iss": original.subject[1]},  # an anonymous referral has no `ref`, and gets none
         "body": dict(body),
     }
     return Message(

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from gateway.contract.transports import Outcome, Reply
+from gateway.contract.values import Family
 from gateway.core.delivery import State
 from gateway.core.directory import Directory
 from gateway.testing.messages import replaced
 from tests.house import House, house
-from tests.notices import policies
-from tests.promises.test_referrals_live_apart import POLICE, PROVIDER, REF, profiles, referral
+from tests.notices import answer_to, policies
+from tests.promises.test_referrals_live_apart import EXAMPLES, POLICE, PROVIDER, REF, profiles, referral
 from tests.unit.core.test_policy import ERRS, KINDS, PROVIDERS, WIDE
 
 NAMED = [{"partner": PROVIDER, "role": "NAMED"}]
@@ -68,3 +69,19 @@ async def test_nor_again_what_it_was_sent_once(tmp_path: Path) -> None:
         leg = (await h.legs(jti))[PROVIDER]
         assert (leg.state, leg.hold_reason) == (State.HELD, "POLICY_CHANGED")
         assert len(h.partners[PROVIDER].attempts) == 1
+
+
+async def test_an_anonymous_referral_is_acknowledged_without_any_reference(tmp_path: Path) -> None:
+    async with house(tmp_path, profiles=profiles()) as h:
+        jti = await h.submit(replaced(EXAMPLES["ANONYMOUS"], "/routing/recipients", NAMED), family=REF)
+        await h.run_until_idle()
+        (got,) = [one for one in h.partners[PROVIDER].received.values() if one.event["body"].get("identity_mode") == "ANONYMOUS"]
+        assert "ref" not in got.event["subject"]
+        answer = answer_to(got, stage="RECEIVED")
+        assert "ref" not in answer["subject"]
+        await h.submit(answer, sender=PROVIDER, family=Family("acknowledgement", "1.0"))
+        await h.run_until_idle()
+        assert (await h.legs(jti))[PROVIDER].state is State.RECEIPTED
+        heard = await h.poll_all("gb-register")
+        assert {one.event["body"]["stage"] for one in heard} == {"DELIVERED", "RECEIVED", "RECEIPTED"}
+        assert not any("ref" in one.event["subject"] for one in heard)
