@@ -14,7 +14,7 @@ from sqlalchemy import BigInteger, Column, ForeignKey, ForeignKeyConstraint, Ind
 from gateway.core.delivery import OPEN, State
 from gateway.stores.types import BIG_ID, LaneRank, Moment, Packed, StateName
 
-SCHEMA_VERSION: Final = 3  # of this code; the database stores its own and the oldest code version it supports
+SCHEMA_VERSION: Final = 4  # of this code; the database stores its own and the oldest code version it supports
 
 OPEN_STATES: Final = sorted(OPEN)
 CLAIMED_STATES: Final = sorted((State.READY, State.SENDING))  # by a worker, while it has a lease
@@ -169,7 +169,23 @@ watch: Final = Table(
     Index("ix_watch_due", "kind", "due_at"),
 )
 
-partner_line: Final = Table("partner_line", metadata, Column("partner", Text, primary_key=True))
+partner_line: Final = Table(
+    "partner_line",
+    metadata,
+    Column("partner", Text, primary_key=True),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("failing_since", Moment),
+    Column("open_until", Moment),
+    Column("asked_until", Moment),
+    Column("woken_at", Moment),
+)
+
+sender_line: Final = Table(
+    "sender_line",
+    metadata,
+    Column("sender", Text, primary_key=True),
+    Column("urgent_until", Moment),  # when its urgent quota will be whole again
+)
 
 request_id: Final = Table(
     "request_id",
