@@ -99,7 +99,7 @@ async def test_a_reload_of_what_did_not_change_leaves_no_evidence(one: Deploymen
     before = await configured(one)
     assert (await reload(one)).exit_code == 0
     assert await configured(one) == before
-    assert {entry.what for entry in before} >= {"policies", "profile", "key", "rules", "codes", "schemas"}
+    assert {entry.what for entry in before} >= {"policies", "profile", "operator", "key", "rules", "codes", "schemas"}
 
 
 async def test_files_that_do_not_load_are_told_with_every_fault_and_change_nothing(one: Deployment) -> None:
