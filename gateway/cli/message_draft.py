@@ -38,7 +38,8 @@ _NAMED: Final = re.compile(r"`([^`]+)`|([a-z]+(?:_[a-z]+)+)")
 HEAD: Final = """A draft of {family}: {description}
 Every name and number in it is fictional. Put yours in, and take out what does not apply to your case.
 `gateway message check` takes this file as it is, comments and all; every other tool takes JSON: `gateway message draft --no-comments`.
-Each comment says: what it is, what may stand there, whether it must, where that is written, and the rules that name it."""
+Each comment says: what it is, what may stand there, whether it must, where that is written, and the rules that name it.
+The Latin form of a name in another script: `gateway message latin NAME --language LANGUAGE`."""
 
 
 def draft(

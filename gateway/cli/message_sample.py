@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import reduce
 from pathlib import Path
 from random import Random
 from typing import IO, Annotated, Any, Final
@@ -66,17 +67,13 @@ def latin(
     typer.echo(form)
 
 
-def _spoilt(event: Any, dice: Random) -> Any:
-    """Return an event with one fault that it has a place for."""
-    for fault in dice.sample(sorted(FAULTS), len(FAULTS)):
-        spoilt = event
-        try:
-            for pointer, value in FAULTS[fault].items():
-                spoilt = replaced(spoilt, pointer, value)
-        except (KeyError, IndexError):
-            continue
-        return spoilt
-    return event
+def _spoilt(event: Mapping[str, Any], dice: Random) -> Mapping[str, Any]:
+    """Return an event with one of the faults that it has a place for."""
+    spoilt = []
+    for changes in FAULTS.values():
+        with suppress(KeyError, IndexError):
+            spoilt.append(reduce(lambda left, change: replaced(left, *change), changes.items(), event))
+    return dice.choice(spoilt)
 
 
 @contextmanager

@@ -235,6 +235,17 @@ def test_what_cannot_be_asked_is_a_usage_error(arguments, tmp_path):
     assert run(put(tmp_path / "a.json", {}), *arguments).exit_code == 2
 
 
+def test_a_sender_is_read_from_the_profiles_that_are_there():
+    senders = Senders.load("GB", "fr-police", ROOT / "partners", ground=GROUND)
+    assert (senders.of("TEST").country, senders.words) == ("FR", "partner fr-police")
+
+
+def test_a_pointer_beyond_the_schema_has_the_source_of_what_is_above_it():
+    problem = Problem(code=Code.SCHEMA_INVALID, detail="x", pointer="/body/person/no/such/place")
+    above = Problem(code=Code.SCHEMA_INVALID, detail="x", pointer="/body/person")
+    assert GROUND.source_of(problem, TRAVEL, NOW) == GROUND.source_of(above, TRAVEL, NOW) != ""
+
+
 def test_a_folder_without_messages_is_said_to_be_one(tmp_path):
     result = run(tmp_path)
     assert (result.exit_code, "no messages there" in result.stderr) == (2, True)

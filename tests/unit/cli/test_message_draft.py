@@ -100,6 +100,16 @@ def test_the_command_writes_a_new_file_and_never_over_another(tmp_path):
     assert checked.exit_code == 0
 
 
+def test_without_a_file_a_draft_goes_to_standard_output():
+    result = run("draft", "acknowledgement/1.0", "--required-only", "--no-comments", "--schemas", FOLDER, "--now", "2026-11-20")
+    assert json.loads(result.stdout)["family"] == "acknowledgement/1.0"
+
+
+def test_a_list_without_an_edition_of_the_day_is_said_to_have_none():
+    text = drafted(TRAVEL, now=datetime(2019, 6, 1, tzinfo=UTC))
+    assert "of which no edition is in force on 2019-06-01" in text
+
+
 @pytest.mark.parametrize("family", ["none", "travel-notification/9.9", ""])
 def test_a_family_nobody_knows_is_a_usage_error_that_names_them(family):
     result = run("draft", family, "--schemas", FOLDER)
@@ -119,6 +129,11 @@ def test_samples_can_be_of_one_family_and_all_of_them_wrong():
     lines = run("sample", "--family", "risk-update", "--count", 5, "--faulty", 100, "--now", "2026-11-20").stdout.splitlines()
     assert {json.loads(line)["family"] for line in lines} == {"risk-update/1.0"}
     assert all(errors(line, datetime(2026, 11, 20, tzinfo=UTC)) for line in lines)
+
+
+def test_samples_go_to_a_file_where_one_is_named(tmp_path):
+    assert run("sample", "--count", 2, "--out", tmp_path / "a.jsonl").stdout == ""
+    assert len((tmp_path / "a.jsonl").read_text(encoding="utf-8").splitlines()) == 2
 
 
 def test_a_sample_of_an_unknown_family_is_a_usage_error():

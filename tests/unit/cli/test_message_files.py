@@ -175,6 +175,12 @@ def test_folders_are_searched_and_other_files_counted(tmp_path):
     assert others == 2
 
 
+def test_a_row_has_a_limit(tmp_path):
+    (one,) = found(tmp_path, "a.csv", b"/body/a\n" + b"x" * (LINE_BYTES_MAX + 1), TRAVEL)
+    assert (one.line, one.problem.detail) == (2, "not CSV, at line 2")
+    assert str(LINE_BYTES_MAX) in one.problem.expected
+
+
 def test_a_large_file_is_never_held_whole(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"a": 1}\n' * 50_000)
