@@ -25,7 +25,7 @@ class DeadLetters:
 
     @staticmethod
     async def list(work: UnitOfWork, asked: DeadListing) -> Done:
-        """Return dead legs, oldest first, with `next` where there are more; and how many there are by who must act.
+        """Return dead legs, oldest first, with `next` where there are more; on the first page, how many there are by who must act.
 
         A page is read whole and then looked through for the side asked for, so that it may be short, or empty, before the last.
         """
@@ -36,7 +36,7 @@ class DeadLetters:
         )
         legs = await work.aside(State.DEAD, which, limit=asked.limit)
         counts: Counter[str] = Counter()
-        for count in await work.aside_counts():
+        for count in await work.aside_counts() if asked.after is None else ():
             if count.state is State.DEAD:
                 counts[side_of(count.reason, count.last_code).value] += count.legs
         wanted = [leg for leg in legs if asked.side is None or side_of(leg.reason, leg.last_code) is asked.side]

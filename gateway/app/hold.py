@@ -27,14 +27,14 @@ class Hold:
 
     @staticmethod
     async def list(work: UnitOfWork, asked: HoldListing) -> Done:
-        """Return held legs, oldest first, with `next` where there are more; and how many there are by reason."""
+        """Return held legs, oldest first, with `next` where there are more; on the first page, how many there are by reason."""
         which = AsideFilter(
             partner=PartnerId(asked.partner) if asked.partner else None, hold_reason=asked.reason, since=asked.since,
             after=LegId(asked.after) if asked.after else None,
         )  # fmt: skip
         legs = await work.aside(State.HELD, which, limit=asked.limit)
         counts: dict[str, int] = {}
-        for count in await work.aside_counts():
+        for count in await work.aside_counts() if asked.after is None else ():
             if count.state is State.HELD and count.hold_reason is not None:
                 counts[count.hold_reason] = counts.get(count.hold_reason, 0) + count.legs
         more = legs[-1].leg_id if len(legs) == asked.limit else None

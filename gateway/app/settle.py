@@ -168,9 +168,18 @@ class Settle:
         if leg.subject not in locked.rows:
             raise InvariantError(leg.leg_id, "its subject was erased")
         if event is Event.RELEASED:
-            leg = replace(leg, released_under=self._holder.current.grounds.policies.digest, hold_reason=None)
+            leg = self._released(leg)
         seq = locked.next(leg.subject)
         return replace(leg, seq=seq, due_at=now, failures=0, receipt_due_at=None, reason=None, ended_at=None)
+
+    def _released(self, leg: LegRow) -> LegRow:
+        """Say for what a release is good. One from a suspension is about the partner: nobody has looked at what the leg carries.
+
+        A suspension may have hidden that the policies ask for review, so sealing asks them, where it has not done so before.
+        """
+        if leg.hold_reason == HoldReason.SUSPENDED.value:
+            return replace(leg, hold_reason=None, policy_digest=leg.policy_digest if leg.signed is not None else "")
+        return replace(leg, hold_reason=None, released_under=self._holder.current.grounds.policies.digest)
 
     @staticmethod
     def _state(leg: LegRow, event: Event, change: Change) -> State:

@@ -155,7 +155,7 @@ async def all_of(client: OperatorClient, command: Command, arguments: Mapping[st
     counts: Mapping[str, int] = {}
     async for page in listed(client, command, arguments):
         found += page["legs"]
-        counts = page["counts"]
+        counts = counts or page["counts"]
     return found, counts
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from gateway.cli import desk
+from gateway.cli.deadletter import inspect
 from gateway.cli.desk import DryRun, Legs, OfPartner, OperatorFile, Since, Yes
 from gateway.core.decided import HoldReason
 from gateway.core.operators import Command
@@ -25,6 +26,9 @@ def list_held(operator: OperatorFile, *, partner: OfPartner = None, reason: Reas
     out = desk.screen()
     out.print(desk.show(rows, ["hold_reason"]))
     out.print(", ".join(f"{name}: {count}" for name, count in sorted(counts.items())) or "nothing is held")
+
+
+app.command("inspect")(inspect)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -232,6 +233,44 @@ async def test_legs_of_a_suspended_partner_stay_held_until_it_is_not(tmp_path: P
         await d.house.run_until_idle()
         row = await leg_of(d.house, leg.message.jti)
         assert (row.state, row.hold_reason) == (State.HELD, "SUSPENDED")
+
+
+async def test_a_suspension_hides_no_review(tmp_path: Path) -> None:
+    """Released from the one, a leg is held for the other: nobody has looked at it yet."""
+    suspended = also(replace(SHIPPED[FR], suspended=True))
+    async with desk(tmp_path, profiles=suspended, policies=LOOK_FIRST) as d:
+        jti = await d.house.submit(notice())
+        leg = await leg_of(d.house, jti)
+        assert leg.hold_reason == "SUSPENDED"
+        suspend(d.house, suspended=False)
+        for reason in ("REVIEW", None):
+            assert (await d.do("hold-release", legs=[leg.leg_id]))["legs"][0]["done"]
+            await d.house.run_until_idle()
+            assert (await leg_of(d.house, jti)).hold_reason == reason
+        assert (await leg_of(d.house, jti)).state is State.DELIVERED
+
+
+async def test_a_suspension_between_release_and_sealing_does_not_undo_the_release(tmp_path: Path) -> None:
+    async with desk(tmp_path) as d:
+        leg = await held(d)
+        await d.do("hold-release", legs=[leg.leg_id])
+        suspend(d.house)
+        await d.house.run_until_idle()
+        suspend(d.house, suspended=False)
+        await d.do("hold-release", legs=[leg.leg_id])
+        await d.house.run_until_idle()
+        assert (await leg_of(d.house, leg.message.jti)).state is State.DELIVERED
+
+
+async def test_a_leg_whose_subject_was_erased_cannot_go_but_can_be_refused(tmp_path: Path) -> None:
+    async with desk(tmp_path) as d:
+        leg = await held(d)
+        with sqlite3.connect(tmp_path / "gateway.db") as database:
+            database.execute("DELETE FROM subject_key")
+        database.close()
+        assert (await d.do("hold-release", legs=[leg.leg_id]))["legs"][0]["why"] == "erased"
+        assert (await d.ask("leg-read", change={"justification": "REVIEW", "file": "1"}, leg=leg.leg_id)).code == "not-found"
+        assert (await d.do("hold-refuse", legs=[leg.leg_id]))["legs"][0]["state"] == "refused"
 
 
 async def test_every_command_is_kept_with_who_gave_it(tmp_path: Path) -> None:
