@@ -16,7 +16,7 @@ from gateway.app.intake import INTERNAL
 from gateway.app.ports import Answer, Clock, Store, StoreUnavailableError, Telemetry, UnitOfWork
 from gateway.app.requests import UNAVAILABLE, problems_answer
 from gateway.app.world import Holder
-from gateway.contract.errors import InvariantError, OperatorError
+from gateway.contract.errors import InvariantError
 from gateway.contract.values import LegId, PartnerId
 from gateway.core import strict_json
 from gateway.core.commands import DeadListing, Discarded, HoldListing, Legs, OneLeg, SignedCommand, arguments_of, read_command
@@ -60,7 +60,7 @@ class Commands:
         except StoreUnavailableError as exc:
             self._telemetry.event("request-unavailable", code=type(exc).__name__)
             return problems_answer((UNAVAILABLE,))
-        except (InvariantError, OperatorError) as exc:  # of an operator: a key that opens content is missing
+        except Exception as exc:  # noqa: BLE001 -- a missing key, a broken row: what it says may quote content, so its kind alone is told
             self._telemetry.event("request-failed", code=type(exc).__name__)
             return problems_answer((INTERNAL,))
         self._telemetry.event("command-done", code=signed.command.value, count=len(done.targets) or None)

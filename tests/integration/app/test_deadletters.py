@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,16 @@ async def test_a_leg_that_does_not_stand_aside_is_nobodys_to_look_into(tmp_path:
         leg = await leg_of(d, await d.house.submit(notice()))
         for command, change in (("leg-read", WHY), ("leg-inspect", {})):
             assert (await d.ask(command, change=change, leg=leg.leg_id)).code == "not-found"
+
+
+async def test_what_cannot_be_opened_is_a_fault_of_ours_and_no_consultation(tmp_path: Path) -> None:
+    async with desk(tmp_path, profiles=ONE_TRY) as d:
+        leg = await dead(d)
+        with sqlite3.connect(tmp_path / "gateway.db") as database:
+            database.execute("UPDATE leg SET signed = x'00' WHERE leg_id = ?", [leg.leg_id])
+        database.close()
+        answer = await d.ask("leg-read", change=WHY, leg=leg.leg_id)
+        assert (answer.outcome, answer.code, await d.entries("command")) == ("problem", "internal", [])
 
 
 async def test_a_command_counts_once(tmp_path: Path) -> None:

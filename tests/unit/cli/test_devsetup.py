@@ -7,11 +7,14 @@ import tomllib
 
 import pytest
 
+from gateway.cli.desk import read_me
 from gateway.cli.devsetup import make_dev_setup, merged, to_toml
 from gateway.cli.kit import read_kit
 from gateway.core.keys import Use
+from gateway.core.operators import OperatorRole
 from gateway.keystores.files import FileKeystore
 from gateway.ops.faults import ConfigurationError
+from gateway.ops.operators import load_operators
 from gateway.ops.settings import ProcessRole, RunProfile, load_settings
 from gateway.ops.system import SystemClock
 
@@ -43,6 +46,18 @@ def test_the_scaled_out_form_passes_the_checks_of_production_and_keeps_private_k
     for role in SCALED_OUT:
         assert load_settings(setup.settings[role]).role is role
     assert not list((setup.folder / "outer").rglob("*.pem"))
+
+
+def test_there_is_an_operator_of_each_role_whom_the_gateway_knows(setup):
+    known = {operator.id: operator for operator in load_operators(setup.folder / "operators", partners=setup.partners, dev=True)}
+    for role in OperatorRole:
+        identity = read_me(setup.operator(role)).identity
+        operator = known[identity.operator]
+        assert (operator.roles, operator.keys[0].kid, operator.keys[0].public) == (
+            {role},
+            identity.key.kid,
+            identity.key.private.public_key(),
+        )
 
 
 def test_the_keystore_loads_what_was_made(setup):
