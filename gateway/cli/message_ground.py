@@ -34,7 +34,7 @@ from gateway.ops.rulefiles import load_rule_tables
 
 MEMBERS: Final = frozenset({"family", "toe", "txn", "jti", "event"})  # of a message before it is signed, as `sign` takes it
 ANY_BASE: Final = "<base of the gateway>"
-_KEYS: Final = re.compile(r"V:([A-Z0-9]+)|\bS00([0-9])\b|\bG\b|(?:^|(?<=; ))(?:P|own)\b")
+_KEYS: Final = re.compile(r"V:([A-Z0-9]+)|\bS00([0-9])\b|\bG\b|(?:^|(?<=[;,] ))(?:P|own)\b")
 _MARKS: Final = {"G": "general knowledge, not verified", "P": "our own choice", "own": "our own rule"}
 _PLACE: Final = re.compile("[A-Z]{2}(-[A-Z0-9]{1,3})?")
 

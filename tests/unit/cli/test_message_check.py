@@ -301,7 +301,7 @@ def test_nothing_that_was_sent_is_printed_or_reported(tmp_path):
 @pytest.mark.parametrize(("source", "words"), [
     ("V:NI14; V:SMART2", "NISR 2014/185, regulation 7; SMART Office, international tracking pages"), ("S004; own", "seed document 4; our own rule"),
     ("G", "general knowledge, not verified"), ("V:NI16; sexual G", "NISR 2016/145, regulation 5 (violent offenders); sexual general knowledge, not verified"),
-    ("our own list", "our own list"), ("numbers of our own", "numbers of our own"), ("P; domain.md b.0", "our own choice; domain.md b.0"), ("V:UNKNOWN", "UNKNOWN"),
+    ("our own list", "our own list"), ("numbers of our own", "numbers of our own"), ("S002, P; domain.md b.0", "seed document 2, our own choice; domain.md b.0"), ("V:UNKNOWN", "UNKNOWN"),
 ])  # fmt: skip
 def test_a_source_is_spelt_out(source, words):
     assert spelt(source) == words

@@ -84,6 +84,15 @@ def test_what_is_required_alone_is_less_and_nothing_of_it_can_go(family):
         assert errors(json.dumps({"family": f"{family.name}/{family.version}", "event": less}), NOW), name
 
 
+@pytest.mark.parametrize(("family", "member", "value"), [
+    ("intelligence-report", "kind", "intelligence"), ("support-referral", "identity_mode", "IDENTIFIED"), ("correction", "kind", "CORRECT"),
+    ("supervision-transfer", "stage", "PROPOSED"), ("travel-notification", "notification_basis", "DECLARED"),
+])  # fmt: skip
+def test_a_draft_is_of_the_usual_case_of_its_family(family, member, value):
+    body = json.loads(drafted(GROUND.family(family), comments=False))["event"]["body"]
+    assert body[member] == value
+
+
 def test_without_comments_a_draft_is_plain_json_of_the_same_message():
     plain = drafted(TRAVEL, comments=False)
     assert json.loads(plain) == json.loads(without_comments(drafted(TRAVEL).encode()))
