@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gateway.app.ports import LegRow
+from gateway.app.ports import LegRow, StoreUnavailableError
 from gateway.contract.transports import Outcome, Reply
 from gateway.contract.values import Lane, PartnerId
 from gateway.core import tokens
@@ -32,6 +32,13 @@ UNRELATED = policies('@id("test-unrelated") ' + TO_ALL.format("send", "order-sum
 
 def minor(*to: str, **more: Any) -> dict[str, Any]:
     return notice(*to, **{**MINOR, **more})
+
+
+class Down:
+    """A store that does not answer."""
+
+    def unit_of_work(self) -> None:
+        raise StoreUnavailableError("down")
 
 
 async def leg_of(h: House, jti: str, partner: str = FR) -> LegRow:
@@ -271,6 +278,33 @@ async def test_a_leg_whose_subject_was_erased_cannot_go_but_can_be_refused(tmp_p
         assert (await d.do("hold-release", legs=[leg.leg_id]))["legs"][0]["why"] == "erased"
         assert (await d.ask("leg-read", change={"justification": "REVIEW", "file": "1"}, leg=leg.leg_id)).code == "not-found"
         assert (await d.do("hold-refuse", legs=[leg.leg_id]))["legs"][0]["state"] == "refused"
+
+
+async def test_what_is_not_held_is_not_refused(tmp_path: Path) -> None:
+    async with desk(tmp_path) as d:
+        leg = await leg_of(d.house, await d.house.submit(notice()))
+        assert (await d.do("hold-refuse", legs=[leg.leg_id]))["legs"][0]["why"] == "not-held"
+        assert await leg_of(d.house, leg.message.jti) == leg
+
+
+async def test_a_leg_to_a_partner_that_is_gone_is_not_released(tmp_path: Path) -> None:
+    async with desk(tmp_path) as d:
+        leg = await held(d)
+        world = d.house.holder.current
+        directory = Directory(profile for profile in world.directory if profile.id != FR)
+        d.house.holder.current = replace(world, grounds=replace(world.grounds, directory=directory))
+        assert (await d.do("hold-release", legs=[leg.leg_id]))["legs"][0]["why"] == "partner-unknown"
+
+
+async def test_without_a_database_a_command_is_told_to_come_again(tmp_path: Path) -> None:
+    async with desk(tmp_path) as d:
+        leg = await held(d)
+        raw, store = d.token("hold-release", {"legs": [leg.leg_id]}), d.commands._store
+        d.commands._store = Down()
+        answer = await d.commands.run(raw)
+        assert (answer.outcome, answer.code) == ("problem", "unavailable")
+        d.commands._store = store
+        assert (await d.commands.run(raw)).outcome == "ok", "it was not used up"
 
 
 async def test_every_command_is_kept_with_who_gave_it(tmp_path: Path) -> None:
