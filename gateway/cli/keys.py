@@ -52,7 +52,7 @@ def init(
         raise typer.BadParameter("say where the root key goes: a medium that you take offline", param_hint="--root-out")
     owner = _partner(gateway)
     try:
-        plan = generate.Plan(owner=owner, now=datetime.now(UTC), dev=dev, passphrase=_passphrase(passphrase_file))
+        plan = generate.Plan(owner=owner, now=datetime.now(UTC), dev=dev, passphrase=read_passphrase(passphrase_file))
         created = generate.create(directory, root_out or directory / "root", plan)
     except KeystoreError as exc:
         _refuse(exc)
@@ -76,7 +76,7 @@ def add_referrals(
 ) -> None:
     """Make the keys that support referrals are kept under, for a gateway whose keys are older than these. Overwrites nothing."""
     try:
-        passphrase = _passphrase(passphrase_file)
+        passphrase = read_passphrase(passphrase_file)
         plan = generate.Plan(owner=_partner(gateway), now=datetime.now(UTC), dev=profile is KeyProfile.DEV, passphrase=passphrase)
         for path in generate.add_referrals(directory, plan):
             typer.echo(f"written  {path}")
@@ -139,7 +139,7 @@ def export(
 
 
 def _sign(entries: tuple[KeyEntry, ...], root_key: Path, passphrase_file: Path | None) -> bytes:
-    private = secret_files.read_private(secret_files.read(root_key), _passphrase(passphrase_file))
+    private = secret_files.read_private(secret_files.read(root_key), read_passphrase(passphrase_file))
     return generate.sign_key_set(entries, private, now=datetime.now(UTC))
 
 
@@ -157,16 +157,17 @@ def _partner(text: str) -> PartnerId:
     return PartnerId(text)
 
 
-def _passphrase(path: Path | None) -> bytes | None:
+def read_passphrase(path: Path | None) -> bytes | None:
+    """Return the passphrase in a file. Raises `KeystoreError` where it cannot be read, or is too short."""
     if path is None:
         return None
     try:
-        passphrase = secret_files.read(path).rstrip(b"\r\n")
+        found = secret_files.read(path).rstrip(b"\r\n")
     except secret_files.KeyFileError as exc:
         raise KeystoreError([f"{path}: {exc}"]) from exc
-    if len(passphrase) < PASSPHRASE_BYTES_MIN:
+    if len(found) < PASSPHRASE_BYTES_MIN:
         raise KeystoreError([f"{path}: a passphrase has at least {PASSPHRASE_BYTES_MIN} bytes"])
-    return passphrase
+    return found
 
 
 def _refuse(exc: KeystoreError) -> NoReturn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from gateway.core.delivery import State
 from gateway.core.profiles import Closes
 from tests.desk import Desk, desk
 from tests.house import SHIPPED, with_delivery
-from tests.notices import also, notice
+from tests.notices import also, notice, policies
 
 FR = PartnerId("fr-police")
 ONE_TRY = also(with_delivery(SHIPPED[FR], attempts_max=1, retry_base_seconds=1, retry_max_seconds=1))
@@ -83,6 +84,22 @@ async def test_a_retried_leg_goes_again_as_it_was_signed_and_its_sender_hears_of
         after = next(got for got in d.house.partners[FR].received.values() if got.event["original"]["jti"] == later)
         assert after.event["prior_undelivered"] is True
         assert await stages(d) == [("DEAD", "ATTEMPTS"), ("DELIVERED", None), ("DELIVERED", None)]
+
+
+async def test_a_retried_leg_is_held_where_policies_became_stricter(tmp_path: Path) -> None:
+    """To try again is no release: nobody has looked at what the policies ask now."""
+    stricter = '@id("no-risk") forbid (principal, action == Action::"see_risk", resource == Family::"travel-notification");'
+    async with desk(tmp_path, profiles=ONE_TRY) as d:
+        leg = await dead(d)
+        world = d.house.holder.current
+        d.house.holder.current = replace(world, grounds=replace(world.grounds, policies=policies(stricter)))
+        await d.do("deadletter-retry", legs=[leg.leg_id])
+        await d.house.run_until_idle()
+        row = await leg_of(d, leg.message.jti)
+        assert (row.state, row.hold_reason, row.released_under) == (State.HELD, "POLICY_CHANGED", None)
+        await d.do("hold-release", legs=[leg.leg_id])
+        await d.house.run_until_idle()
+        assert (await leg_of(d, leg.message.jti)).state is State.HELD, "what they withhold stays withheld"
 
 
 async def test_a_retried_leg_has_all_its_attempts_again(tmp_path: Path) -> None:

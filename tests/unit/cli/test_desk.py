@@ -259,6 +259,24 @@ def test_a_new_operator_is_a_profile_and_a_file_of_their_own(made, gateway, me, 
     assert (again.exit_code, "nothing was overwritten" in again.stderr) == (3, True)
 
 
+def test_a_key_may_have_a_passphrase(made, gateway, tmp_path):
+    secret = tmp_path / "passphrase"
+    secret.write_text("correct horse battery staple\n", encoding="utf-8")
+    secret.chmod(0o600)
+    folders = ("--out", str(tmp_path / "operators"), "--key-out", str(tmp_path / "own"), "--url", f"https://localhost:{gateway.port}")
+    assert CliRunner().invoke(app, [*NEW, *folders, "--passphrase-file", str(secret)]).exit_code == 0
+    (key,) = (tmp_path / "own").glob("*.pem")
+    assert b"ENCRYPTED" in key.read_bytes()
+    gateway.operators = load_operators(tmp_path / "operators", partners=set())
+    own = tmp_path / "own" / "operator.toml"
+    own.write_text(own.read_text(encoding="utf-8") + f'ca_file = "{made.authority}"\n', encoding="utf-8")
+    assert run(own, "hold", "list").exit_code == 0
+    secret.write_text("another one, as long as that\n", encoding="utf-8")
+    assert run(own, "hold", "list").exit_code == 1
+    secret.write_text("short\n", encoding="utf-8")
+    assert CliRunner().invoke(app, [*NEW, *folders, "--passphrase-file", str(secret)]).exit_code == 1
+
+
 def test_an_operators_id_is_one(tmp_path):
     arguments = [*NEW[:2], "Jane Doe", *NEW[3:], "--out", str(tmp_path), "--key-out", str(tmp_path)]
     assert CliRunner().invoke(app, arguments).exit_code == 2
