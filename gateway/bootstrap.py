@@ -420,6 +420,7 @@ def _measure(store: Store, requests: Requests, metrics: Metrics, clock: SystemCl
             oldest = await work.oldest_due()
             metrics.show_aside(await work.aside_counts(), clock.now())
             metrics.show_overdue(await work.overdue_watches())
+            metrics.show_circuits(await work.troubles(), clock.now())
         metrics.oldest.set(0 if oldest is None else max((clock.now() - oldest).total_seconds(), 0))
         metrics.queue.set(requests.submissions.depth)
         return 0

@@ -20,6 +20,7 @@ from datetime import datetime
 from typing import Final
 
 from gateway.app import records, rows
+from gateway.app.circuits import Circuits
 from gateway.app.escalate import watch_rows
 from gateway.app.history import History
 from gateway.app.locked import Locked
@@ -146,6 +147,11 @@ class Intake:
         self._store, self._holder, self._safe, self._settle, self._outgoings = store, holder, safe, settle, outgoings
         self._clock, self._dice, self._telemetry = clock, dice, telemetry
 
+    @property
+    def circuits(self) -> Circuits:
+        """Where it is noted that partners came to us."""
+        return self._settle.circuits
+
     async def accept(self, submissions: Sequence[Submission]) -> list[Outcome]:
         """Answer each submission, in order. Raises `StoreUnavailableError`: then nothing of the batch was accepted."""
         now, world = self._clock.now(), self._holder.current
@@ -187,7 +193,10 @@ class Intake:
         async with self._store.unit_of_work() as work:
             told |= await _again(work, {i: members[i] for i in await _replayed(work, requests)})
             known = {i: m for i, m in members.items() if i not in told}
-            return told | (await self._decide_all(work, known, world, now) if known else {})
+            told |= await self._decide_all(work, known, world, now) if known else {}
+            came = {submissions[i].channel for i, m in known.items() if isinstance(m, Accepted) or i in requests}
+            await self.circuits.contact(work, came)
+            return told
 
     async def _decide_all(
         self, work: UnitOfWork, members: Mapping[int, Accepted | Rejected], world: World, now: datetime

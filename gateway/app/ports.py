@@ -10,6 +10,7 @@ from typing import Protocol, Self
 
 from gateway.contract.errors import OperatorError
 from gateway.contract.values import Country, Jti, Lane, LegId, PartnerId, Ref, SubjectKey
+from gateway.core.circuit import Circuit
 from gateway.core.delivery import State
 from gateway.core.facts import Answered, Head
 from gateway.core.message import Signed
@@ -230,10 +231,22 @@ class UnitOfWork(Protocol):
 
     # seal
     async def due_partners(self, now: datetime) -> list[tuple[PartnerId, Lane]]:
-        """Return which (partner, lane) have claimable legs now."""
+        """Return which (partner, lane) have claimable legs now. Partners whose circuit is open have none."""
 
     async def lock_partner(self, partner: PartnerId, now: datetime) -> int:
         """Lock the partner's row (insert if missing) and return how many of its legs are sending, or claimed by a lease that lasts."""
+
+    async def circuits(self, partners: Sequence[PartnerId]) -> dict[PartnerId, Circuit]:
+        """Lock the partners' rows in key order and return their circuits; one that never had a leg has none."""
+
+    async def troubles(self) -> dict[PartnerId, Circuit]:
+        """Return the circuits that are not at rest, without a lock."""
+
+    async def save_circuits(self, circuits: Mapping[PartnerId, Circuit]) -> None:
+        """Write the circuits of locked partners."""
+
+    async def wake(self, partner: PartnerId, now: datetime, *, limit: int) -> int:
+        """Make ready legs of a locked partner due now that wait after a failure, at most `limit`; return how many."""
 
     async def claim_legs(self, partner: PartnerId, lane: Lane, *, now: datetime, until: datetime, limit: int) -> list[LegRow]:
         """Lease due ready legs until `until`, oldest first, only the head of each (partner, subject). Skips what others hold."""

@@ -51,7 +51,7 @@ class Requests:
     ) -> None:
         """Take the use cases."""
         self._store, self._holder, self._inbox, self._query, self._evidence = store, holder, inbox, query, evidence
-        self._clock, self._telemetry = clock, telemetry
+        self._clock, self._telemetry, self._circuits = clock, telemetry, intake.circuits
         self.submissions: Batcher[Submission, Outcome] = Batcher(intake.accept, batch_max=limits.BATCH_COUNT_MAX, queue_max=QUEUE_COUNT_MAX)
         self.remembered: Batcher[RequestIdentity, bool] = Batcher(
             self._remember, batch_max=limits.BATCH_COUNT_MAX, queue_max=QUEUE_COUNT_MAX
@@ -133,6 +133,7 @@ class Requests:
         """Note request tokens, many in one commit; say of each whether it was new."""
         async with self._store.unit_of_work() as work:
             new = await work.remember_requests([(i.partner, i.jti, i.exp) for i in identities])
+            await self._circuits.contact(work, {partner for partner, _ in new})
         answers = []
         for identity in identities:
             answers.append((identity.partner, identity.jti) in new)

@@ -2,7 +2,8 @@
 
 Three steps, of which only the first and the last touch the database, each in one short transaction for all partners:
 
-1. claim: per partner at most its window, only the head of each (partner, subject), leased, urgent lanes first;
+1. claim: per partner at most what its circuit lets through of its window, outside its quiet hours, only the head of each
+   (partner, subject), leased, urgent lanes first;
 2. seal, in a thread: view → document → signed once → encrypted anew. What was signed before is sent again as it was: other content never
    goes out under the same `jti`. The first sealing asks the policies in force now: the narrower answer wins;
 3. start: the row moves before the bus does, `attempt + 1`, fenced by the claim's lease. What is lost between here and the bus goes again
@@ -24,8 +25,9 @@ from gateway.app.safe import Safe
 from gateway.app.settle import Change, Settle
 from gateway.app.world import Holder, World
 from gateway.contract.errors import InvariantError
-from gateway.contract.values import Jti, LegId, PartnerId, Ref, Removed, Sealed, SubjectKey
+from gateway.contract.values import Jti, Lane, LegId, PartnerId, Ref, Removed, Sealed, SubjectKey
 from gateway.core import limits, tokens
+from gateway.core.circuit import REST
 from gateway.core.decided import HoldReason, Reason
 from gateway.core.decision import hold_of, look_again
 from gateway.core.delivery import Event, State, advance
@@ -34,6 +36,7 @@ from gateway.core.message import Message
 from gateway.core.minimise import deliver_event, minimise, reasons
 from gateway.core.policy import Effect
 from gateway.core.profiles import Delivery, Profile
+from gateway.core.quiet import quiet_until
 from gateway.core.recipients import LeadTime, lead_time_of
 from gateway.core.referral import is_barred
 
@@ -164,11 +167,6 @@ class Sealer:
         return tokens.sign(claims, world.signers.document, typ=tokens.EVENT)
 
 
-def _is_pushed(profile: Profile | None) -> bool:
-    """Say whether legs of a partner are pushed; those of one whose profile is gone wait for it, or expire."""
-    return profile is not None and profile.delivery is not None and profile.delivery.transport != INBOX
-
-
 def _delivery(profile: Profile) -> Delivery:
     if profile.delivery is None:
         raise InvariantError(profile.id, "takes no deliveries")
@@ -257,24 +255,31 @@ class Seal:
         async with self._store.reading() as work:
             due = await work.due_partners(now)
         directory = self._holder.current.directory
-        wanted = sorted(
-            ((partner, lane) for partner, lane in due if _is_pushed(directory.find(partner))),
-            key=lambda pair: (pair[0], -pair[1].rank),
-        )
+        wanted = sorted(((partner, lane) for partner, lane in due if self._may_go(partner, lane, now)), key=lambda p: (p[0], -p[1].rank))
         if not wanted:
             return []
         claimed: list[LegRow] = []
         async with self._store.unit_of_work() as work:
             room: dict[PartnerId, int] = {}
+            circuits = await work.circuits(sorted({partner for partner, _ in wanted}))
             for partner, lane in wanted:  # partners in key order: two inners never wait for each other in a circle
                 if partner not in room:
-                    window = min(_delivery(directory.by_id(partner)).window, limits.WINDOW_COUNT_MAX)
+                    full = min(_delivery(directory.by_id(partner)).window, limits.WINDOW_COUNT_MAX)
+                    window = circuits.get(partner, REST).window(now, full)
                     room[partner] = window - await work.lock_partner(partner, now)
                 if room[partner] > 0:
                     legs = await work.claim_legs(partner, lane, now=now, until=until, limit=room[partner])
                     room[partner] -= len(legs)
                     claimed += legs
         return claimed
+
+    def _may_go(self, partner: PartnerId, lane: Lane, now: datetime) -> bool:
+        """Say whether a partner's legs of a lane are pushed now; those of one whose profile is gone wait for it, or expire."""
+        world = self._holder.current
+        profile = world.directory.find(partner)
+        if profile is None or profile.delivery is None or profile.delivery.transport == INBOX:
+            return False
+        return quiet_until(now, profile.delivery.quiet, lane, world.context.reference.zone_offsets) is None
 
     async def _start(self, batch: Batch, until: datetime) -> None:
         legs = [replace(leg, lease_until=until) for leg, _ in batch.started]

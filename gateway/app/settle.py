@@ -3,6 +3,7 @@
 The order is fixed: subjects are locked before legs, in key order, as everybody locks them who accepts, settles, holds or recalls.
 The table in `core/delivery.py` says where a leg goes; this module says what follows from having gone there:
 
+* a courier's report moves the partner's circuit (`app/circuits.py`);
 * a failure sets the next due time, or makes a dead letter when the profile's attempts are used up;
 * a delivery that owes a receipt is not the end: the profile's `receipt_seconds` begin;
 * at a leg's end the sender of the message is told, on its own channel, except about acknowledgements: theirs ends in row and evidence;
@@ -19,6 +20,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from gateway.app.circuits import Circuits, Said
 from gateway.app.locked import Locked
 from gateway.app.outgoing import Outgoings
 from gateway.app.ports import Clock, Dice, LegRow, Store, Telemetry, UnitOfWork
@@ -61,6 +63,7 @@ class Settle:
         """Take the ports; `outgoings` makes the acknowledgements."""
         self._store, self._holder, self._outgoings = store, holder, outgoings
         self._clock, self._dice, self._telemetry = clock, dice, telemetry
+        self.circuits = Circuits(holder, clock=clock, dice=dice, telemetry=telemetry)
 
     async def run(self, changes: Sequence[Change]) -> list[LegRow]:
         """Apply changes in a transaction of their own. Raises `StoreUnavailableError`: then nothing was applied."""
@@ -76,8 +79,10 @@ class Settle:
         own = locked is None
         if locked is None:
             locked = Locked(await work.relock_subjects(sorted({subject for _, subject in lines.values()})))
+        circuits = await self.circuits.lock(work, filter(None, map(_said, changes)))
         rows = await work.legs(sorted(lines))
-        moved = self._moved(rows, changes, locked, now=now)
+        said: list[Said] = []
+        moved = self._moved(rows, changes, locked, said, now=now)
         if not moved:
             return []
         await work.save_legs(moved)
@@ -89,6 +94,7 @@ class Settle:
         await work.give_turns([*((leg.partner, leg.subject) for leg in closed), *opened, *back])
         if own:
             await locked.save(work)
+        await self.circuits.settle(work, circuits, said)
         for leg, why in untold:
             self._telemetry.event("sender-not-told", partner=leg.partner, leg_id=leg.leg_id, code=type(why).__name__)
         for leg in ended:
@@ -109,7 +115,9 @@ class Settle:
             await work.lift(urgent)
         return list(lanes)
 
-    def _moved(self, rows: Mapping[LegId, LegRow], changes: Iterable[Change], locked: Locked, *, now: datetime) -> list[LegRow]:
+    def _moved(
+        self, rows: Mapping[LegId, LegRow], changes: Iterable[Change], locked: Locked, said: list[Said], *, now: datetime
+    ) -> list[LegRow]:
         moved: dict[LegId, LegRow] = {}
         for change in changes:
             before = moved.get(change.leg_id) or rows.get(change.leg_id)
@@ -123,6 +131,7 @@ class Settle:
                 continue
             if after is not None:
                 moved[change.leg_id] = after
+                said += filter(None, [_said(change)])
         return list(moved.values())
 
     def _after(self, leg: LegRow, change: Change, locked: Locked, *, now: datetime) -> LegRow | None:
@@ -192,6 +201,13 @@ class Settle:
         if profile is None or profile.delivery is None:
             return GONE
         return profile.delivery
+
+
+def _said(change: Change) -> Said | None:
+    """Return what a courier's report says of the partner; nothing else that happens to a leg says anything of it."""
+    if change.partner is None:
+        return None
+    return Said(partner=change.partner, event=change.event, code=change.code, retry_after=change.retry_after)
 
 
 class Timers:

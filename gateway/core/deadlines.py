@@ -10,10 +10,19 @@ DOUBLINGS_MAX = 20  # 2 ** 20 seconds are twelve days: above any `retry_max_seco
 
 
 def next_attempt(now: datetime, failures: int, *, delivery: Delivery, jitter: float, partner_asked: timedelta | None) -> datetime:
-    """Return when to try again: doubling between the profile's bounds, spread by `jitter` (0 to 1), never before the partner asked."""
-    doubled = delivery.retry_base_seconds * 2 ** min(max(failures - 1, 0), DOUBLINGS_MAX)
-    own = timedelta(seconds=min(doubled, delivery.retry_max_seconds) * (0.5 + jitter / 2))
+    """Return when to try again: by the profile's schedule, or doubling between its bounds; spread by `jitter` (0 to 1).
+
+    Never before the partner asked.
+    """
+    own = timedelta(seconds=_wait_seconds(max(failures, 1), delivery) * (0.5 + jitter / 2))
     return now + max(own, partner_asked or timedelta())
+
+
+def _wait_seconds(failures: int, delivery: Delivery) -> int:
+    if schedule := delivery.retry_schedule_seconds:
+        return schedule[min(failures, len(schedule)) - 1]
+    doubled: int = delivery.retry_base_seconds * 2 ** min(failures - 1, DOUBLINGS_MAX)
+    return min(doubled, delivery.retry_max_seconds)
 
 
 def exhausted(failures: int, delivery: Delivery) -> bool:

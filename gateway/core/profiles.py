@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from gateway.contract.values import Country, Environment, PartnerId, Role
+from gateway.core.quiet import QuietHours
 
 
 class Closes(StrEnum):
@@ -37,8 +38,13 @@ class Delivery:
     closes: Closes = Closes.DELIVERED
     receipt_seconds: int = 86_400  # delivered but not receipted: dead after this (only where `closes` is receipted)
     retry_base_seconds: int = 2
-    retry_max_seconds: int = 3_600
-    attempts_max: int = 50  # then a dead letter
+    retry_max_seconds: int = 10_800  # with `attempts_max`: more than five days, so that a long weekend makes no dead letters
+    retry_schedule_seconds: tuple[int, ...] = ()  # instead of doubling: the wait after each failure, the last one again and again
+    attempts_max: int = 100  # then a dead letter
+    circuit_failures: int = 5  # in a row: then no attempt for a while, and then one at a time
+    circuit_pause_seconds: int = 30  # doubles with each probe that fails
+    circuit_pause_max_seconds: int = 900
+    quiet: tuple[QuietHours, ...] = ()
     expire_seconds: int = 30 * 86_400  # a leg's own limit, from acceptance
     encrypt: bool = True
     encrypt_waived_because: str = ""

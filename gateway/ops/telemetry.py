@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from gateway.app.ports import AsideCount
 from gateway.contract.values import Jti, LegId, PartnerId
+from gateway.core.circuit import Circuit
 from gateway.core.deadletters import side_of
 from gateway.core.delivery import State
 
@@ -23,6 +24,7 @@ WARNINGS: Final = frozenset(
     {
         *("loop-waits", "record-unreadable", "report-ignored", "report-lost", "message-quarantined", "drain-incomplete", "leg-dead"),
         *("leg-not-sealed", "sender-not-told", "request-failed", "events-overtaken", "answered-not-deleted", "command-refused"),
+        *("circuit-open", "partner-asked-to-wait"),
         *("safeguarding-unanswered", "safeguarding-lapsed", "escalation-incomplete"),
     }
 )
@@ -86,6 +88,10 @@ class Metrics:
         self.held = Gauge("gateway_held_legs", "Legs that wait for a person, by reason", ["partner", "reason"], registry=self.registry)
         self.dead = Gauge("gateway_dead_legs", "Dead letters, by who must act", ["partner", "side"], registry=self.registry)
         self.aside = Gauge("gateway_oldest_aside_seconds", "Age of the oldest held and dead leg", ["state"], registry=self.registry)
+        self.circuits = Gauge("gateway_circuit", "1 where the circuit of a partner stands", ["partner", "position"], registry=self.registry)
+        self.failing = Gauge(
+            "gateway_failing_seconds", "Since when a partner's endpoint has not answered", ["partner"], registry=self.registry
+        )
         self.seconds = Histogram("gateway_seconds", "Durations by name", ["name"], registry=self.registry)
 
     def show_legs(self, counts: Mapping[tuple[PartnerId, Any], int]) -> None:
@@ -93,6 +99,15 @@ class Metrics:
         self.legs.clear()
         for (partner, state), count in counts.items():
             self.legs.labels(partner, str(state)).set(count)
+
+    def show_circuits(self, troubles: Mapping[PartnerId, Circuit], now: datetime) -> None:
+        """Replace the gauges of circuits that are not at rest: a partner that answers has none."""
+        self.circuits.clear()
+        self.failing.clear()
+        for partner, circuit in troubles.items():
+            self.circuits.labels(partner, circuit.position(now).value).set(1)
+            if circuit.failing_since is not None:
+                self.failing.labels(partner).set((now - circuit.failing_since).total_seconds())
 
     def show_overdue(self, counts: Mapping[str, int]) -> None:
         """Replace the gauge of missed deadlines by what the store counted."""

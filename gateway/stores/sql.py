@@ -25,6 +25,7 @@ from gateway.app.ports import (
 )
 from gateway.contract.errors import GatewayError, InvariantError
 from gateway.contract.values import Jti, Lane, LegId, PartnerId, Ref, SubjectKey
+from gateway.core.circuit import Circuit
 from gateway.core.delivery import State
 from gateway.core.facts import Answered, Head
 from gateway.core.message import Signed
@@ -222,6 +223,24 @@ class SqlUnitOfWork:
             await self._rows(s.lock_partner(), of_partner=partner)
         [[count]] = await self._rows(s.under_way(), of_partner=partner, now=now)
         return int(count)
+
+    async def circuits(self, partners: Sequence[PartnerId]) -> dict[PartnerId, Circuit]:
+        """Lock the partners' rows and return their circuits; one without a leg has none."""
+        rows = await self._rows(s.circuits(), lines=_singles(partners)) if partners else ()
+        return {row.partner: _circuit(row) for row in rows}
+
+    async def troubles(self) -> dict[PartnerId, Circuit]:
+        """Return the circuits that are not at rest."""
+        return {row.partner: _circuit(row) for row in await self._rows(s.troubles())}
+
+    async def save_circuits(self, circuits: Mapping[PartnerId, Circuit]) -> None:
+        """Write the circuits of locked partners."""
+        rows = [{"of_partner": id_, **{f"new_{name}": getattr(circuit, name) for name in s.CIRCUIT}} for id_, circuit in circuits.items()]
+        await self._many(s.save_circuit(), rows)
+
+    async def wake(self, partner: PartnerId, now: datetime, *, limit: int) -> int:
+        """Make legs of a locked partner due that wait after a failure."""
+        return len(await self._rows(s.wake(), of_partner=partner, now=now, limit=limit))
 
     async def claim_legs(self, partner: PartnerId, lane: Lane, *, now: datetime, until: datetime, limit: int) -> list[LegRow]:
         """Lease due ready legs, oldest first, only the head of each (partner, subject)."""
@@ -462,6 +481,10 @@ def _subjects(seqs: Mapping[SubjectKey, int], keys: Mapping[SubjectKey, WrappedK
 
 def _leg(row: Row[Any]) -> LegRow:
     return LegRow(message=Ref(row.message_iss, row.message_jti), **{name: getattr(row, name) for name in LEG_FIELDS})
+
+
+def _circuit(row: Row[Any]) -> Circuit:
+    return Circuit(**{name: getattr(row, name) for name in s.CIRCUIT})
 
 
 def _watch(row: Row[Any]) -> WatchRow:

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Delete,
     Insert,
     Select,
+    Subquery,
     Text,
     Update,
     and_,
@@ -26,6 +27,7 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    not_,
     or_,
     select,
     true,
@@ -69,6 +71,7 @@ MOVED: Final = (
     "released_under",
 )  # an acceptance may lift a claimed leg: only who has locked it may write its lane
 SIGNED: Final = ("signed", "signed_digest")  # once
+CIRCUIT: Final = ("failures", "failing_since", "open_until", "asked_until", "woken_at")
 
 
 # --- intake -----------------------------------------------------------------------------------------------------------
@@ -273,14 +276,18 @@ def _claimable() -> ColumnElement[bool]:
     return and_(_is(State.READY), or_(leg.c.lease_until.is_(None), leg.c.lease_until <= NOW))
 
 
+def _lanes() -> Subquery:
+    return union_all(*(select(literal(lane, LaneRank).label("lane")) for lane in LANES)).subquery("lanes")
+
+
 @cache
 def due_partners() -> Select[Any]:
     """Read which (partner, lane) have claimable legs: one step into `ix_leg_due` for each pair, however long the backlog.
 
+    Partners whose circuit is open have none.
     A scalar subquery and no EXISTS, which PostgreSQL would turn into a join over all that is due.
     """
-    lanes = union_all(*(select(literal(lane, LaneRank).label("lane")) for lane in LANES)).subquery("lanes")
-    line = t.partner_line
+    lanes, line = _lanes(), t.partner_line
     oldest = (
         select(leg.c.leg_id)
         .where(leg.c.partner == line.c.partner, leg.c.lane == lanes.c.lane, leg.c.due_at <= NOW)
@@ -289,14 +296,14 @@ def due_partners() -> Select[Any]:
         .limit(literal(1, literal_execute=True))
         .scalar_subquery()
     )
-    return select(line.c.partner, lanes.c.lane).select_from(line.join(lanes, true())).where(oldest.is_not(None))
+    shut = and_(line.c.open_until.is_not(None), line.c.open_until > NOW)
+    return select(line.c.partner, lanes.c.lane).select_from(line.join(lanes, true())).where(not_(shut), oldest.is_not(None))
 
 
 @cache
 def oldest_due() -> Select[Any]:
     """Read since when the oldest ready leg is due: one step into `ix_leg_due` for each (partner, lane)."""
-    lanes = union_all(*(select(literal(lane, LaneRank).label("lane")) for lane in LANES)).subquery("lanes")
-    line = t.partner_line
+    lanes, line = _lanes(), t.partner_line
     due = (
         select(leg.c.due_at)
         .where(leg.c.partner == line.c.partner, leg.c.lane == lanes.c.lane, _is(State.READY))
@@ -311,6 +318,42 @@ def oldest_due() -> Select[Any]:
 def lock_partner() -> Select[Any]:
     """Lock a partner's row: who claims next counts what this one has claimed."""
     return select(t.partner_line.c.partner).where(t.partner_line.c.partner == PARTNER).with_for_update()
+
+
+@cache
+def circuits() -> Select[Any]:
+    """Lock partners' rows in key order, and read their circuits."""
+    names, line = lines(), t.partner_line
+    return select(line).where(line.c.partner.in_(select(at(names, 0)))).order_by(line.c.partner).with_for_update()
+
+
+@cache
+def troubles() -> Select[Any]:
+    """Read the circuits that are not at rest, without a lock: partners are few."""
+    line = t.partner_line
+    return select(line).where(or_(line.c.failures > 0, line.c.open_until.is_not(None)))
+
+
+@cache
+def save_circuit() -> Update:
+    """Write the circuit of a locked partner."""
+    line = t.partner_line
+    new = {name: bindparam(f"new_{name}", type_=line.c[name].type) for name in CIRCUIT}
+    return update(line).where(line.c.partner == PARTNER).values(new)
+
+
+@cache
+def wake() -> ReturningUpdate[Any]:
+    """Make a partner's legs due that wait after a failure. Its row is locked; what others hold is theirs to settle."""
+    waiting = and_(_is(State.READY), leg.c.due_at > NOW)
+    later = (
+        select(leg.c.leg_id)
+        .where(leg.c.partner == PARTNER, leg.c.lane.in_(select(_lanes().c.lane)), waiting, leg.c.failures > 0)
+        .limit(LIMIT)
+        .with_for_update(of=leg, skip_locked=True)
+        .cte("later")
+    )
+    return update(leg).where(leg.c.leg_id.in_(select(later.c.leg_id)), waiting).values(due_at=NOW).returning(leg.c.leg_id)
 
 
 @cache

@@ -18,6 +18,7 @@ from gateway.core.delivery import State
 from gateway.core.facts import Answered, Head
 from gateway.core.message import Signed
 from gateway.testing.contract_store_aside import AsideContract
+from gateway.testing.contract_store_circuits import CircuitContract
 from gateway.testing.contract_store_legs import LineContract, SealContract, SettleContract
 from gateway.testing.contract_store_watches import WatchContract
 from gateway.testing.store_rows import (
@@ -411,5 +412,7 @@ class EvidenceContract:
         await store.check()
 
 
-class StoreContract(IntakeContract, LineContract, SealContract, SettleContract, AsideContract, WatchContract, EvidenceContract):
+class StoreContract(
+    IntakeContract, LineContract, SealContract, CircuitContract, SettleContract, AsideContract, WatchContract, EvidenceContract
+):
     """Everything that a store promises."""

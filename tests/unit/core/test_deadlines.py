@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -13,6 +14,8 @@ from gateway.core.profiles import Delivery
 from gateway.testing.clock import START
 
 PROFILE = Delivery(format="native", transport="https_push", retry_base_seconds=2, retry_max_seconds=60, attempts_max=5)
+
+DEFAULT = Delivery(format="native", transport="https_push")
 
 
 @pytest.mark.parametrize(("failures", "seconds"), [(0, 2), (1, 2), (2, 4), (3, 8), (5, 32), (6, 60), (7, 60), (10_000, 60)])
@@ -34,6 +37,20 @@ def test_a_partner_that_asks_for_longer_gets_it(asked: int, seconds: int) -> Non
 @pytest.mark.parametrize(("failures", "expected"), [(0, False), (4, False), (5, True), (6, True)])
 def test_attempts_are_used_up_at_the_profile_s_number(failures: int, expected: bool) -> None:
     assert exhausted(failures, PROFILE) is expected
+
+
+@pytest.mark.parametrize(("failures", "seconds"), [(0, 10), (1, 10), (2, 600), (3, 3600), (4, 3600), (1000, 3600)])
+def test_a_schedule_of_the_profile_takes_the_place_of_doubling_and_its_last_wait_stays(failures: int, seconds: int) -> None:
+    profile = replace(PROFILE, retry_schedule_seconds=(10, 600, 3600))
+    assert next_attempt(START, failures, delivery=profile, jitter=1, partner_asked=None) - START == timedelta(seconds=seconds)
+    assert next_attempt(START, failures, delivery=profile, jitter=0, partner_asked=None) - START == timedelta(seconds=seconds / 2)
+
+
+def test_without_a_word_in_the_profile_attempts_last_over_a_long_weekend_however_the_dice_fall() -> None:
+    now = START
+    for failures in range(1, DEFAULT.attempts_max):
+        now = next_attempt(now, failures, delivery=DEFAULT, jitter=0, partner_asked=None)
+    assert timedelta(days=5) < now - START < timedelta(seconds=DEFAULT.expire_seconds)
 
 
 @given(

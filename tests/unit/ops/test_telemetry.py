@@ -14,6 +14,7 @@ import structlog
 
 from gateway.app.ports import AsideCount
 from gateway.contract.values import PartnerId
+from gateway.core.circuit import Circuit
 from gateway.core.delivery import State
 from gateway.ops.telemetry import Metrics, Telemetry, configure
 from gateway.testing.clock import START
@@ -82,6 +83,23 @@ def test_metrics_count_by_partner_outcome_code_and_state() -> None:
     assert value("gateway_legs", {"partner": FRANCE, "state": "ready"}) == 3
     metrics.show_legs({})
     assert value("gateway_legs", {"partner": FRANCE, "state": "ready"}) is None, "what is gone is not shown"
+
+
+def test_a_circuit_is_shown_where_it_stands_until_its_partner_answers() -> None:
+    metrics = Metrics()
+    failing = Circuit(failures=6, failing_since=START, open_until=START + timedelta(seconds=90))
+    for seconds, position in ((60, "open"), (90, "half-open")):
+        metrics.show_circuits({FRANCE: failing}, START + timedelta(seconds=seconds))
+        shown = {position: value for (_, position), value in values(metrics, "gateway_circuit").items()}
+        assert shown == {position: 1}
+        assert list(values(metrics, "gateway_failing_seconds").values()) == [seconds]
+    metrics.show_circuits({}, START)
+    assert not values(metrics, "gateway_circuit")
+    assert not values(metrics, "gateway_failing_seconds")
+
+
+def values(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:
+    return {tuple(s.labels.values()): s.value for family in metrics.registry.collect() for s in family.samples if s.name == name}
 
 
 def test_what_stands_aside_is_shown_by_who_must_act_and_its_age_until_it_is_gone() -> None:

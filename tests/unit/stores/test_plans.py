@@ -35,6 +35,8 @@ PLANS = [
     (s.previous_sent(), {"lines": LINE}, {"last": {"ix_leg_sent"}}),
     (s.undelivered_before(), {"lines": ID}, {"leg": {PK}, "aside": {"ix_leg_aside"}}),
     (s.due_partners(), {"now": NOW}, {"leg": {"ix_leg_due"}, "first": {"ix_leg_open"}}),
+    (s.circuits(), {"lines": ID}, {"partner_line": {PK}}),
+    (s.wake(), PARTNER | {"limit": 9}, {"leg": {"ix_leg_due", PK}}),
     (s.under_way(), PARTNER, {"leg": {"ix_leg_claimed"}}),
     (s.claim_legs(), CLAIM | {"of_lane": Lane.ROUTINE}, {"leg": {"ix_leg_due", PK}, "first": {"ix_leg_open"}}),
     (s.offered(), CLAIM, {"leg": {"ix_leg_offered", PK}}),

@@ -1,0 +1,88 @@
+"""What every store must do with partners' circuits: part of `StoreContract`."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from gateway.app.ports import Store
+from gateway.contract.values import Lane, PartnerId, SubjectKey
+from gateway.core.circuit import REST, Circuit
+from gateway.core.delivery import State
+from gateway.testing.store_rows import BERT, NORTH, NOW, SECOND, SOUTH, UNTIL, claim, leg, put, read
+
+OPEN = Circuit(
+    failures=7, failing_since=NOW - SECOND, open_until=NOW + 30 * SECOND, asked_until=NOW + SECOND, woken_at=NOW - timedelta(days=1)
+)
+
+
+async def set_circuit(store: Store, partner: PartnerId, circuit: Circuit) -> None:
+    """Commit a circuit."""
+    async with store.unit_of_work() as work:
+        await work.circuits([partner])
+        await work.save_circuits({partner: circuit})
+
+
+class CircuitContract:
+    """What is known of partners' endpoints."""
+
+    async def test_a_circuit_is_at_rest_at_first_and_read_as_it_was_written(self, store: Store) -> None:
+        await put(store, leg("l1"), leg("s1", SOUTH))
+        async with store.unit_of_work() as work:
+            assert await work.circuits([SOUTH, NORTH, PartnerId("never-seen")]) == {NORTH: REST, SOUTH: REST}
+            await work.save_circuits({NORTH: OPEN})
+        async with store.unit_of_work() as work:
+            assert await work.circuits([NORTH, SOUTH]) == {NORTH: OPEN, SOUTH: REST}
+
+    async def test_troubles_are_the_circuits_that_are_not_at_rest(self, store: Store) -> None:
+        await put(store, leg("l1"), leg("s1", SOUTH), leg("e1", PartnerId("east")))
+        failing, asked = Circuit(failures=1, failing_since=NOW), Circuit(open_until=NOW, asked_until=NOW)
+        await set_circuit(store, NORTH, failing)
+        await set_circuit(store, SOUTH, asked)
+        await set_circuit(store, PartnerId("east"), Circuit(woken_at=NOW))
+        async with store.reading() as work:
+            assert await work.troubles() == {NORTH: failing, SOUTH: asked}
+
+    async def test_a_partner_whose_circuit_is_open_has_nothing_due_until_its_time(self, store: Store) -> None:
+        await put(store, leg("l1"), leg("s1", SOUTH))
+        await set_circuit(store, NORTH, OPEN)
+        async with store.reading() as work:
+            assert await work.due_partners(NOW) == [(SOUTH, Lane.ROUTINE)]
+            assert await work.due_partners(NOW + 30 * SECOND) == [(NORTH, Lane.ROUTINE), (SOUTH, Lane.ROUTINE)]
+
+    async def test_a_locked_circuit_makes_the_next_one_wait(self, store: Store) -> None:
+        await put(store, leg("l1"))
+
+        async def fail() -> None:
+            async with store.unit_of_work() as work:
+                failures = (await work.circuits([NORTH]))[NORTH].failures
+                await asyncio.sleep(0)
+                await work.save_circuits({NORTH: Circuit(failures=failures + 1, failing_since=NOW)})
+
+        await asyncio.gather(*(fail() for _ in range(8)))
+        async with store.reading() as work:
+            assert (await work.troubles())[NORTH].failures == 8
+
+    async def test_what_waits_after_a_failure_is_due_when_its_partner_is_back(self, store: Store) -> None:
+        later = NOW + timedelta(hours=1)
+        await put(
+            store,
+            leg("failed", failures=3, due_at=later, lane=Lane.IMMEDIATE),
+            leg("not-sealed", subject=BERT, due_at=later),
+            leg("dead", subject=SubjectKey("c"), failures=3, due_at=later, state=State.DEAD),
+            leg("claimed", subject=SubjectKey("d"), failures=1, lease_until=UNTIL),
+            leg("south", SOUTH, failures=3, due_at=later),
+        )
+        async with store.unit_of_work() as work:
+            await work.circuits([NORTH])
+            assert await work.wake(NORTH, NOW, limit=9) == 1
+            assert await work.wake(NORTH, NOW, limit=9) == 0
+        rows = await read(store, "failed", "not-sealed", "dead", "south")
+        assert [row.due_at for row in rows] == [NOW, later, later, later]
+        assert await claim(store, lane=Lane.IMMEDIATE) == ["failed"]
+
+    async def test_so_many_are_woken_and_no_more(self, store: Store) -> None:
+        await put(store, *(leg(f"l{n}", subject=SubjectKey(f"s{n}"), failures=1, due_at=UNTIL) for n in range(5)))
+        async with store.unit_of_work() as work:
+            assert await work.wake(NORTH, NOW, limit=3) == 3
+            assert await work.wake(NORTH, NOW, limit=3) == 2
