@@ -240,6 +240,9 @@ def _by_name(message: Message, directory: Directory, found: _Found, *, sender: P
         role = Role(entry.get("role", Role.NAMED))
         if entry.get("partner") in found.roles and Role.REPLY in found.roles[entry["partner"]]:
             continue  # a reply names whom it answers, who need not receive this from others
+        if role is Role.SAFEGUARDING and not is_concern(message.family.name, message.body):
+            found.refusals.append(_nobody(role, Reason.NOT_RECEIVING, "R-SAF-02"))  # nothing else takes a concern's way, or its policies
+            continue
         if "partner" in entry:
             _named(message, sender, directory.find(entry["partner"]), role=role, found=found)
             continue

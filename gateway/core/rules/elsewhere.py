@@ -77,7 +77,7 @@ ENTRIES: Final[tuple[tuple[str, Kind, str, str, str, str], ...]] = (
     ("R-TRV-13", "system", "-", "V:US34 §21504(f), §21503(e)(6)", "gateway.core.evidence",
      "Each notice, each answer and each decision not to transmit is recorded, and when each copy left."),
     ("R-TRV-14", "facts", "R", "V:US34 §21503(e)(7), §21504(g)(2)", "gateway.core.rules.earlier.is_marked_wrong",
-     "A notice withdrawn as wrong leaves a do-not-send marker that refuses it again; its status has the facts of the letter to the person."),
+     "A notice withdrawn as wrong leaves a do-not-send marker that refuses it again; its status has the facts for the person's letter."),
     ("R-TRV-15", "system", "-", "V:SMART2", "gateway.core.minimise",
      "Each recipient sees the action requested, information only unless the sender set another."),
     ("R-TRV-16", "schema", "N", "V:US22", "gateway.core.schema.Schemas",

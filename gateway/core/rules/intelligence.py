@@ -61,9 +61,22 @@ def who_raises_a_concern_is_told_whom_to_call(report: _Report) -> Iterator[Probl
         detail = "no emergency number is known here for the place"
         expected = f"find it, and call: {NO_SUBSTITUTE}"
     else:
-        detail = f"the emergency number in {number.code} is {number.title}{' (not verified)' if number.mark == 'G' else ''}"
+        detail = f"the emergency number in {number.code} is {number.title}{'' if number.verified else ' (not verified)'}"
         expected = f"call: {NO_SUBSTITUTE}"
     yield broken("R-SAF-03", "/body/event/place", detail, expected=expected, severity=Severity.NOTE)
+
+
+def a_concern_is_there_to_safeguard(msg: Message, ctx: RuleContext) -> Iterator[Problem]:  # noqa: ARG001 -- as every check
+    """R-SAF-02: another purpose would route it to nobody, and have policies judge it as what it is not."""
+    if is_concern(msg.family.name, msg.body) and msg.event["handling"].get("purpose") != "SAFEGUARD":
+        yield broken("R-SAF-02", "/handling/purpose", "a concern for another purpose", expected="SAFEGUARD", severity=Severity.ERROR)
+
+
+def intelligence_comes_from_authorities(msg: Message, ctx: RuleContext) -> Iterator[Problem]:
+    """R-SAF-01: whoever helps may raise a concern; what is graded and kept on persons is for authorities."""
+    if msg.body.get("kind") == "intelligence" and ctx.sender.sector == "NGO":
+        detail, expected = "a non-governmental body sends no graded intelligence", "safeguarding-concern, if somebody may be in danger"
+        yield broken("R-SAF-01", "/body/kind", detail, expected=expected, severity=Severity.ERROR)
 
 
 def who_flags_danger_is_told_to_raise_a_concern(msg: Message, ctx: RuleContext) -> Iterator[Problem]:  # noqa: ARG001 -- as every check
@@ -74,6 +87,7 @@ def who_flags_danger_is_told_to_raise_a_concern(msg: Message, ctx: RuleContext) 
         yield broken("R-SAF-05", "/body/safeguarding_flag", detail, expected=expected, severity=Severity.NOTE)
 
 
+CHECKS[FAMILY] += [a_concern_is_there_to_safeguard, intelligence_comes_from_authorities]
 CHECKS[REFERRAL].append(who_flags_danger_is_told_to_raise_a_concern)
 
 

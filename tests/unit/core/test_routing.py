@@ -301,7 +301,7 @@ def test_a_reply_to_who_has_left_is_refused_and_not_lost():
 
 
 def services(id_, *regions, country="GB"):
-    entry = receives("intelligence-report", roles=[Role.SAFEGUARDING])
+    entry = receives("intelligence-report", roles=[Role.SAFEGUARDING, NAMED])
     return replace(partner(id_, country, kind="SOCIAL_SERVICES", receives=entry), regions=frozenset(regions))
 
 
@@ -328,9 +328,17 @@ def test_a_safeguarding_concern_goes_to_its_place_at_home_too(place, to, refused
 
 
 def test_other_intelligence_goes_by_name_alone():
-    report = named(said("intelligence-report"), {"partner": "in-fr", "role": "SAFEGUARDING"})
+    report = named(said("intelligence-report"), {"partner": "in-fr", "role": "NAMED"})
     legs, _, _ = sent(report, services("all-of-gb"), services("in-fr", country="FR"))
     assert sorted(legs) == ["in-fr"]
+
+
+@pytest.mark.parametrize("family", ["intelligence-report", "risk-update"])
+def test_nothing_but_a_concern_takes_a_concern_s_way(family):
+    entry = {"partner": "in-fr", "role": "SAFEGUARDING"}
+    there = replace(services("in-fr", country="FR"), receives=receives(family, roles=[Role.SAFEGUARDING]))
+    legs, refusals, _ = sent(named(said(family), entry), there)
+    assert (legs, refusals) == ({}, [(None, None, "NOT_RECEIVING", "R-SAF-02")])
 
 
 def test_a_correction_goes_to_past_recipients_and_asks_no_profile():

@@ -194,3 +194,18 @@ def test_who_may_see_the_subject_does_not_see_a_companion(allowed, subject, comp
     values = {str(value) for _, value in leaves(kept)}
     assert ("TEST BETA" in values, values >= COMPANION) == (subject, companion)
     assert ("links" in kept["body"]) == companion
+
+
+@pytest.mark.parametrize(
+    ("event", "sector", "said"),
+    [
+        pytest.param(CONCERN, "NGO", [], id="a-concern-by-volunteers"),
+        pytest.param(put("/handling/purpose", "INVESTIGATE", CONCERN), "NGO", [("R-SAF-02", "/handling/purpose")], id="for-another-purpose"),
+        pytest.param(REPORT, "STATUTORY", [], id="intelligence-by-an-authority"),
+        pytest.param(REPORT, "NGO", [("R-SAF-01", "/body/kind")], id="intelligence-by-volunteers"),
+    ],
+)
+def test_who_says_what_and_what_for(event, sector, said):
+    ctx = replace(context(), sender=replace(context().sender, sector=sector), reference=lists())
+    found = check_all(message(event, family=FAMILY), ctx)
+    assert [(p.rule, p.pointer) for p in found if p.severity is Severity.ERROR] == said
