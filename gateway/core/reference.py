@@ -20,6 +20,12 @@ class Entry:
     code: str
     title: str
     mark: str = ""
+    to: str = ""  # the code it answers to in the list that `CodeList.maps_to` names; "" where there is none
+
+    @property
+    def verified(self) -> bool:
+        """Say whether nothing of it rests on general knowledge alone: its mark does not end in G."""
+        return not f" {self.mark}".endswith(" G")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +39,9 @@ class CodeList:
     effective_from: date
     effective_to: date | None = None  # the last day in force
     entries: Mapping[str, Entry]
+    maps_to: str = ""  # the id of the list that `Entry.to` is of
+    use: str = ""  # what it is for, where no schema names it
+    note: str = ""  # what else a reader must know
 
     def in_force(self, on: date) -> bool:
         """Say whether this edition holds on a day."""

@@ -135,7 +135,7 @@ class Schemas:
         if listing is None:
             return f"no edition of list {list_id} is in force on {on}"
         shown = ", ".join(listing.entries) if len(listing.entries) <= 40 else listing.title  # a screenful
-        return f"a code of list {list_id}: {shown}"
+        return f"a code of list {list_id}{'' if listing.verified else ' (not verified)'}: {shown}"
 
 
 def _compile(files: SchemaFiles, family: Family) -> _Compiled:

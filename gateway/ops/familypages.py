@@ -198,13 +198,13 @@ def _code_lists(codes: CodeLists, nodes: Iterable[Schema]) -> Iterator[str]:
         newest = codes.editions[list_id][-1]
         verified = "" if newest.verified else " **Not verified.**"
         yield f"### {list_id}\n"
-        yield f"{newest.title}; in force from {newest.effective_from}. Source: {newest.source}.{verified}\n"
+        yield f"{newest.title}; in force from {newest.effective_from}. Source: {newest.source}.{verified} [More](../codes.md#{list_id}).\n"
         if len(newest.entries) > CODES_SHOWN:
             yield f"{len(newest.entries)} codes.\n"
             continue
         yield from ("| code | meaning | source |", "| --- | --- | --- |")
         for entry in newest.entries.values():
-            yield f"| {entry.code} | {entry.title} | {'G, not verified' if entry.mark == 'G' else entry.mark} |"
+            yield f"| {entry.code} | {entry.title} | {entry.mark if entry.verified else f'{entry.mark}, not verified'} |"
         yield ""
 
 

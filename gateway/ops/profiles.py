@@ -28,7 +28,6 @@ ID: Final = re.compile(r"[a-z0-9-]{2,32}")  # it goes into topic names
 INBOX: Final = "inbox"  # an endpoint of ours, not a transport
 CHANNEL: Final = "channel"  # the partner's own results topic: ours to write, not a transport either
 OWN_WAYS: Final = frozenset({INBOX, CHANNEL})
-SECTORS: Final = {"SUPPORT_NGO": "NGO"}  # by kind; every other kind is statutory (domain.md d.16)
 
 
 class Families(Protocol):
@@ -45,7 +44,7 @@ class Vocabulary:
 
     families: frozenset[str]
     purposes: frozenset[str]
-    kinds: frozenset[str]
+    kinds: Mapping[str, str]  # and the sector of each
     countries: frozenset[str]
 
     @classmethod
@@ -54,7 +53,9 @@ class Vocabulary:
         return cls(
             families=frozenset(family.name for family in schemas.families),
             purposes=_all_codes(reference, "purpose"),
-            kinds=_all_codes(reference, "authority-kind"),
+            kinds={
+                entry.code: entry.to for edition in reference.codes.editions.get("authority-kind", ()) for entry in edition.entries.values()
+            },
             countries=reference.countries,
         )
 
@@ -222,8 +223,8 @@ def _meaning(file: _File, vocabulary: Vocabulary, known: frozenset[str]) -> Iter
         yield file.fault("id", "is no partner id", "2 to 32 of a-z, 0-9 and dash")
     if table.id != Path(file.path).stem:
         yield file.fault("id", "is not the file's name", f"{table.id}.toml, or id = {json.dumps(Path(file.path).stem)}")
-    if table.kind in vocabulary.kinds and table.sector != SECTORS.get(table.kind, "STATUTORY"):
-        yield file.fault("sector", f"does not fit kind {table.kind}", SECTORS.get(table.kind, "STATUTORY"))
+    if table.sector != (sector := vocabulary.kinds.get(table.kind, table.sector)):
+        yield file.fault("sector", f"does not fit kind {table.kind}", sector)
     for key, partner in (("hub", table.hub), ("managing_authority", table.managing_authority)):
         if partner is not None and partner not in known:
             yield file.fault(key, f"unknown partner {partner}", f"one of {', '.join(sorted(known))}")
@@ -236,7 +237,7 @@ def _codes(file: _File, vocabulary: Vocabulary) -> Iterator[Fault]:
         ("country", {table.country}, vocabulary.countries, "country"),
         ("serves", table.serves, vocabulary.countries, "country"),
         ("excluded_countries", table.excluded_countries, vocabulary.countries, "country"),
-        ("kind", {table.kind}, vocabulary.kinds, "kind of authority"),
+        ("kind", {table.kind}, vocabulary.kinds.keys(), "kind of authority"),
         ("sends", table.sends, vocabulary.families, "family"),
     ]
     for index, entry in enumerate(table.receives):

@@ -35,6 +35,8 @@ PROBE: Final = timedelta(days=7)  # no zone changes its clocks twice within a we
 LIBRARIES: Final = ("pycountry", "airportsdata", "tzdata")
 _TZDATA: Final = resources.files("tzdata.zoneinfo")
 _LIST_KEYS: Final[Mapping[str, type]] = {"id": str, "title": str, "effective_from": date, "source": str, "verified": bool, "entries": list}
+_MORE_KEYS: Final[Mapping[str, type]] = {"effective_to": date, "maps_to": str, "use": str, "note": str}
+_ENTRY_KEYS: Final = {"code", "title", "mark", "to"}
 
 
 class ReferenceFilesError(OperatorError):
@@ -48,6 +50,8 @@ def load_reference(schemas_dir: Path) -> Reference:
     editions["iso-3166-1"] = (_library_list("iso-3166-1", "ISO 3166-1 alpha-2 countries, and XK", world.countries),)
     editions["iso-15924"] = (_library_list("iso-15924", "ISO 15924 scripts", world.scripts),)
     editions["nationality"] = tuple(_nationalities(editions["iso-3166-1"][0], edition) for edition in editions.get("icao-nationality", ()))
+    if faults := list(_map_faults(editions)):
+        raise ReferenceFilesError("; ".join(faults))
     versions = " ".join(f"{name}={metadata.version(name)}" for name in LIBRARIES)
     return Reference(
         codes=CodeLists(MappingProxyType(editions)),
@@ -122,17 +126,25 @@ def _code_lists(folder: Path) -> tuple[dict[str, tuple[CodeList, ...]], str]:
 
 
 def _list_faults(table: Mapping[str, Any]) -> Iterator[str]:
-    yield from (f"unknown key {key}" for key in sorted(table.keys() - _LIST_KEYS.keys() - {"effective_to"}))
+    yield from (f"unknown key {key}" for key in sorted(table.keys() - _LIST_KEYS.keys() - _MORE_KEYS.keys()))
     yield from (f"{key} must be there, of type {kind.__name__}" for key, kind in _LIST_KEYS.items() if type(table.get(key)) is not kind)
+    given = [(key, kind) for key, kind in _MORE_KEYS.items() if key in table]
+    yield from (f"{key} must be of type {kind.__name__}" for key, kind in given if type(table[key]) is not kind)
     last, first = table.get("effective_to"), table.get("effective_from")
-    if last is not None and (type(last) is not date or (type(first) is date and last < first)):
+    if type(last) is date and type(first) is date and last < first:
         yield "effective_to must be a day not before effective_from"
+    yield from _entry_faults(table)
+
+
+def _entry_faults(table: Mapping[str, Any]) -> Iterator[str]:
     entries = table.get("entries")
     for number, entry in enumerate(entries if isinstance(entries, list) else (), start=1):
-        if not isinstance(entry, dict) or not {"code", "title"} <= entry.keys() <= {"code", "title", "mark"}:
-            yield f"entry {number} must have code and title, and may have mark"
+        if not isinstance(entry, dict) or not {"code", "title"} <= entry.keys() <= _ENTRY_KEYS:
+            yield f"entry {number} must have code and title, and may have mark and to"
         elif not all(isinstance(value, str) and value for value in entry.values()):
             yield f"entry {number} must hold text alone"
+        elif "to" in entry and "maps_to" not in table:
+            yield f"entry {number} leads to a code, and maps_to does not say of which list"
     codes = [entry.get("code") for entry in entries or () if isinstance(entry, dict)] if isinstance(entries, list) else []
     if len({str(code) for code in codes}) < len(codes):
         yield "a code is there twice"
@@ -141,7 +153,7 @@ def _list_faults(table: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _code_list(table: Mapping[str, Any]) -> CodeList:
-    entries = {entry["code"]: Entry(entry["code"], entry["title"], entry.get("mark", "")) for entry in table["entries"]}
+    entries = {entry["code"]: Entry(**entry) for entry in table["entries"]}
     return CodeList(
         id=table["id"],
         title=table["title"],
@@ -150,7 +162,21 @@ def _code_list(table: Mapping[str, Any]) -> CodeList:
         effective_from=table["effective_from"],
         effective_to=table.get("effective_to"),
         entries=MappingProxyType(entries),
+        maps_to=table.get("maps_to", ""),
+        use=table.get("use", ""),
+        note=table.get("note", ""),
     )
+
+
+def _map_faults(editions: Mapping[str, tuple[CodeList, ...]]) -> Iterator[str]:
+    """Name every code that leads nowhere: it must be in the other list on the first day of its own."""
+    lists = CodeLists(editions)
+    for one in (edition for several in editions.values() for edition in several if edition.maps_to):
+        if one.maps_to not in editions:
+            yield f"list {one.id}: maps_to names no list: {one.maps_to}"
+            continue
+        lost = [entry for entry in one.entries.values() if entry.to and not lists.has(one.maps_to, entry.to, one.effective_from)]
+        yield from (f"list {one.id}: {entry.code} leads to {entry.to}, which list {one.maps_to} does not have" for entry in lost)
 
 
 def _overlap(editions: tuple[CodeList, ...]) -> bool:
@@ -173,6 +199,7 @@ def _nationalities(countries: CodeList, icao: CodeList) -> CodeList:
         effective_from=icao.effective_from,
         effective_to=icao.effective_to,
         entries=MappingProxyType({**countries.entries, **icao.entries}),
+        maps_to=icao.maps_to,
     )
 
 

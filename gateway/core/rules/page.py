@@ -12,6 +12,7 @@ from gateway.core.rules.tables import RuleRow, RuleTables, Unit
 SOURCES: Final[Mapping[str, str]] = {
     "APD": "airportsdata documentation (country and IANA zone of each airport)",
     "APPN": "College of Policing, authorised professional practice on notification requirements",
+    "APPT": "College of Policing, authorised professional practice on travelling abroad",
     "BDSG": "summary of BDSG section 76 (transposes Directive (EU) 2016/680, Article 25)",
     "CFR72": "28 CFR Part 72: final rule 86 FR 69856, effective 7 January 2022; opening of section 72.7",
     "CSOD": "Child Sex Offender Disclosure Scheme, police guidance on gov.uk, 3 April 2023 (opening)",
@@ -25,6 +26,7 @@ SOURCES: Final[Mapping[str, str]] = {
     "FD315": "Framework Decision 2009/315/JHA, consolidated 27 June 2019 (opening)",
     "FRA20": "European Union (Future Relationship) Act 2020, sections 1, 4 and 5",
     "HALS": "Halsbury's Laws, Sentencing 507 (opening)",
+    "HMI": "HMICFRS, glossary",
     "I352": "flash cards on 3x5x2 grading (brainscape pack 15753526)",
     "ICAO3": "ICAO Doc 9303 part 3, 8th edition 2021, sections 4 to 6",
     "IMLFAQ": "US Marshals Service, questions and answers on International Megan's Law, as reproduced",

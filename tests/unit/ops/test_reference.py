@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from gateway.contract.errors import InvariantError
+from gateway.core.reference import Entry
 from gateway.ops.reference import ZONE_YEARS, ReferenceFilesError, load_reference, load_schema_files
 from tests.unit.core.schema_samples import DAY, reference
 
@@ -32,6 +33,11 @@ FAULTS = [
     (GOOD.replace(', title = "Blue"', ""), "entry 2 must have code and title"),
     (GOOD.replace('"Blue"', "7"), "entry 2 must hold text alone"),
     (GOOD.split("entries", maxsplit=1)[0] + "entries = []", "no entries"),
+    (GOOD + 'effective_to = "2027-01-01"', "effective_to must be of type date"),
+    (GOOD + "maps_to = 7", "maps_to must be of type str"),
+    (GOOD + "use = true", "use must be of type str"),
+    (GOOD + "note = []", "note must be of type str"),
+    (GOOD.replace('title = "Blue"', 'title = "Blue", to = "AZURE"'), "entry 2 leads to a code, and maps_to does not say of which list"),
     ("id = ", "not TOML"),
     (GOOD.encode("utf-16").decode("latin-1"), "not TOML"),
 ]
@@ -76,6 +82,43 @@ def test_two_editions_at_once_are_refused_and_two_in_turn_are_not(tmp_path):
     assert codes.has("colour", "GREEN", date(2026, 1, 1))
     assert codes.listing("colour", date(2019, 1, 1)) is None
     assert codes.in_force(date(2019, 1, 1))["colour"] == {}
+
+
+MAPPED = (
+    GOOD.replace('"colour"', '"shade"').replace('title = "Red"', 'title = "Red", to = "RED"')
+    + 'maps_to = "colour"\nuse = "a test"\nnote = "Said."'
+)
+MAPS = [
+    (MAPPED.replace('maps_to = "colour"', 'maps_to = "color"'), "list shade: maps_to names no list: color"),
+    (MAPPED.replace('to = "RED"', 'to = "GREEN"'), "list shade: RED leads to GREEN, which list colour does not have"),
+    (MAPPED.replace("2020-01-01", "2019-01-01"), "list shade: RED leads to RED, which list colour does not have"),
+]
+
+
+@pytest.mark.parametrize(("text", "fault"), MAPS)
+def test_a_map_that_leads_nowhere_on_its_first_day_is_refused(tmp_path, text, fault):
+    with pytest.raises(ReferenceFilesError, match=fault):
+        load_reference(folder(tmp_path, colour=GOOD, shade=text))
+
+
+def test_a_map_leads_from_a_code_to_one_of_another_list_or_to_none(tmp_path):
+    listing = load_reference(folder(tmp_path, colour=GOOD, shade=MAPPED)).codes.listing("shade", DAY)
+    assert listing is not None
+    assert (listing.maps_to, listing.use, listing.note) == ("colour", "a test", "Said.")
+    assert {code: entry.to for code, entry in listing.entries.items()} == {"RED": "RED", "BLUE": ""}
+
+
+@pytest.mark.parametrize(
+    ("mark", "verified"), [("G", False), ("V:MOJ2, name G", False), ("V:BDSG", True), ("P", True), ("S004", True), ("", True)]
+)
+def test_an_entry_rests_on_general_knowledge_where_its_mark_ends_so(mark, verified):
+    assert Entry("A", "a", mark).verified is verified
+
+
+def test_a_list_is_verified_where_every_entry_is():
+    for editions in reference().codes.editions.values():
+        for edition in editions:
+            assert edition.verified == all(entry.verified for entry in edition.entries.values()), edition.id
 
 
 def test_a_list_nobody_shipped_is_no_empty_list():
