@@ -64,11 +64,17 @@ CONFLICT: Final = Problem(
 AGAIN: Final = Problem(
     code=Code.UNAVAILABLE, detail="another content under this jti was rejected this moment", expected="send it again"
 )  # fmt: skip
-REPLAYED: Final = UntrustedError("request token used twice")
 UNMATCHED: Final = Problem(
     code=Code.REPLY_UNMATCHED, detail="no message to you has this iss and jti", expected="the iss and jti of the token you received",
     pointer="/routing/in_response_to",
 )  # fmt: skip
+
+
+class TokenUsedError(UntrustedError):
+    """A request token was used before: replayed, or brought again by the bus after an inner died."""
+
+
+REPLAYED: Final = TokenUsedError("request token used twice")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 from gateway.app.batch import Batcher, QueueFullError
 from gateway.app.inbox import Inbox, read_poll
-from gateway.app.intake import INTERNAL, Intake, Outcome, Submission
+from gateway.app.intake import INTERNAL, REPLAYED, Intake, Outcome, Submission, TokenUsedError
 from gateway.app.ports import Answer, Clock, DeskUnavailableError, Question, Store, StoreUnavailableError, Telemetry
 from gateway.app.query import Query, not_found
 from gateway.app.sequence import Evidence
@@ -31,6 +31,9 @@ AGAIN = "poll-again"  # the edge asks on for a partner that waits, with the requ
 SUBMISSIONS = frozenset({"submit", "event", LINE})
 QUERY_CHARS_MAX = 1_000  # a leaf hash and a size are below a hundred
 QUEUE_COUNT_MAX = 2_000  # submissions waiting for a transaction: the next is told to come again
+BEGUN = Problem(
+    code=Code.UNAVAILABLE, detail="this request may have been begun before", expected="the same again, with a new request token"
+)
 UNAVAILABLE = Problem(code=Code.UNAVAILABLE, detail="the gateway cannot keep anything right now", expected="the same again, later")
 
 
@@ -71,11 +74,14 @@ class Requests:
             raise DeskUnavailableError("no answer in time") from exc
 
     async def answer_all(self, questions: Sequence[Question]) -> list[Answer]:
-        """Answer a batch from the bus; submissions among them share transactions."""
-        return list(await asyncio.gather(*map(self.answer, questions)))
+        """Answer a batch from the bus; submissions among them share transactions.
 
-    async def answer(self, question: Question) -> Answer:
-        """Answer one question. Never raises for what a peer sent."""
+        The bus brings again what an inner had begun when it died: a used token is then no sign of a replay, and who sent it asks anew.
+        """
+        return list(await asyncio.gather(*(self.answer(question, carried=True) for question in questions)))
+
+    async def answer(self, question: Question, *, carried: bool = False) -> Answer:
+        """Answer one question; `carried`: by the bus. Never raises for what a peer sent."""
         try:
             partner, identity = self._who(question)
             if question.kind in SUBMISSIONS:  # remembered in the commit that accepts
@@ -86,7 +92,7 @@ class Requests:
         except RefusedInputError as exc:
             if isinstance(exc, UntrustedError):
                 self._telemetry.event("request-untrusted", code=exc.reason)
-            return problems_answer((exc.problem,))
+            return problems_answer((BEGUN if carried and isinstance(exc, TokenUsedError) else exc.problem,))
         except (StoreUnavailableError, QueueFullError) as exc:
             self._telemetry.event("request-unavailable", code=type(exc).__name__)
             return problems_answer((UNAVAILABLE,))
@@ -98,8 +104,10 @@ class Requests:
         answer = self._kinds.get(question.kind)
         if answer is None:
             raise InvariantError("question of an unknown kind")
-        if identity is None or not await self.remembered.put(identity):
-            raise UntrustedError("request token missing or used twice")
+        if identity is None:
+            raise UntrustedError("request token missing")
+        if not await self.remembered.put(identity):
+            raise TokenUsedError("request token used twice")
         return await answer(partner, question)
 
     def _who(self, question: Question) -> tuple[PartnerId, RequestIdentity | None]:
@@ -144,6 +152,8 @@ class Requests:
         outcome = await self.submissions.put(submission)
         if outcome.receipt is not None:
             return Answer(outcome="repeated" if outcome.repeated else "accepted", body=outcome.receipt, media_type="application/jwt")
+        if outcome.problems == (REPLAYED.problem,):
+            raise TokenUsedError("request token used twice")
         return problems_answer(outcome.problems, outcome.rejection)
 
     async def _poll(self, partner: PartnerId, question: Question) -> Answer:

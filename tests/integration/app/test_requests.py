@@ -153,6 +153,17 @@ async def test_a_request_token_counts_once(tmp_path: Path) -> None:
         assert (await h.requests.answer(asked)).code == "untrusted"
 
 
+@pytest.mark.parametrize("kind", ["poll", "submit"])
+async def test_what_the_bus_brings_again_after_an_inner_died_is_to_be_asked_anew_and_is_no_offence(tmp_path: Path, kind: str) -> None:
+    async with house(tmp_path) as h:
+        await h.submit(notice("NL"))
+        asked = question(h) if kind == "poll" else question(h, kind="submit", path="/v1/messages", body=b"nonsense", who=REGISTER)
+        (first,) = await h.requests.answer_all([asked])
+        (again,) = await h.requests.answer_all([asked])
+        assert (first.code, again.code) == (None if kind == "poll" else "not-a-token", "unavailable")
+        assert (await h.requests.answer(asked)).code == "untrusted"  # of a token that no bus has carried it is one
+
+
 async def test_a_replayed_submission_gets_what_it_had_earned_and_nothing_more(tmp_path: Path) -> None:
     async with house(tmp_path) as h:
         asked = question(h, kind="submit", path="/v1/messages", body=h.token(notice("FR")), who=REGISTER)
