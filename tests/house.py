@@ -301,10 +301,12 @@ async def house(
     seed: int = 1,
     store_of: Callable[[Store], Store] = lambda store: store,
     bus: MemoryBus | None = None,
+    transports: Mapping[PartnerId, Transport] | None = None,
 ) -> AsyncIterator[House]:
     """Open a house. `profiles` replace the shipped ones; `url` and `keys` let a second house stand on the first one's ground.
 
     A second house needs another `seed`, or it makes the ids of the first again. `store_of` may put a store that fails before the real one.
+    `transports` take the place of partners in memory.
     """
     clock, dice = clock or FakeClock(), SeededDice(seed)
     profiles = dict(profiles or SHIPPED)
@@ -329,7 +331,7 @@ async def house(
     )  # fmt: skip
     async with AsyncExitStack() as stack:
         store = store_of(await stack.enter_async_context(open_store(url or f"sqlite:///{folder}/gateway.db", dev=True)))
-        yield await _open(stack, store, world, keys=keys, clock=clock, dice=dice, bus=bus or MemoryBus())
+        yield await _open(stack, store, world, keys=keys, clock=clock, dice=dice, bus=bus or MemoryBus(), transports=transports or {})
 
 
 async def _open(
@@ -341,6 +343,7 @@ async def _open(
     clock: FakeClock,
     dice: SeededDice,
     bus: MemoryBus,
+    transports: Mapping[PartnerId, Transport],
 ) -> House:
     metrics = Metrics()
     telemetry, holder = Telemetry(metrics), Holder(world)
@@ -355,7 +358,14 @@ async def _open(
     signer = CheckpointSigner(GATEWAY, private)
     evidence = Evidence(store)
     requests = Requests(
-        store, holder, intake=intake, inbox=inbox, query=Query(store, holder, outgoings), evidence=evidence, clock=clock, telemetry=telemetry
+        store,
+        holder,
+        intake=intake,
+        inbox=inbox,
+        query=Query(store, holder, outgoings),
+        evidence=evidence,
+        clock=clock,
+        telemetry=telemetry,
     )
     made = House(
         clock, dice, store, holder, intake, requests, Seal(store, bus, sealer, settle=settle, holder=holder, clock=clock, telemetry=telemetry),
@@ -371,10 +381,10 @@ async def _open(
     for id_, partner in made.partners.items():
         delivery = world.directory.by_id(id_).delivery
         assert delivery is not None
-        shards[delivery.shard][id_] = (partner, float(delivery.timeout_seconds))
+        shards[delivery.shard][id_] = (transports.get(id_, partner), float(delivery.timeout_seconds))
     stopping = asyncio.Event()
     runs = [Outcomes(bus, settle, telemetry).run(stopping)]
-    runs += [Courier(bus, transports, shard=shard, clock=clock, telemetry=telemetry).run(stopping) for shard, transports in shards.items()]
+    runs += [Courier(bus, pushed, shard=shard, clock=clock, telemetry=telemetry).run(stopping) for shard, pushed in shards.items()]
     tasks = [asyncio.create_task(run) for run in (*runs, requests.submissions.run(), requests.remembered.run())]
 
     async def stop() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import count, cycle
 from pathlib import Path
 from typing import Final, Self
 
@@ -55,11 +56,20 @@ class Behaviour:
     lose_answer: bool = False  # keep the token, then cut the connection
     truncate: bool = False  # promise a longer body than is sent
     endless: bool = False  # never end the body
+    endless_headers: bool = False  # never come to the body
+    trickle: bool = False  # an answer that comes byte by byte, a second between each two
 
 
 GOOD: Final = Behaviour()
 LOST: Final = Behaviour(lose_answer=True)
 DROPPED: Final = Behaviour(drop=True)
+SLOW: Final = Behaviour(delay_seconds=30)  # longer than anybody waits
+STRANGER: Final = Behaviour(status=403)  # it does not know us: nothing arrives, whatever it is
+MIDWAY: Final = Behaviour(status=400, body=b'{"err":', truncate=True)
+ENDLESS: Final = Behaviour(status=400, endless=True)
+TRICKLING: Final = Behaviour(trickle=True)
+HEADLONG: Final = Behaviour(endless_headers=True)
+FLAPPING: Final = (*[DROPPED] * 7, *[GOOD] * 3)  # for `repeat`
 
 
 @dataclass(slots=True)
@@ -92,6 +102,7 @@ class PartnerSimulator:
         self._port = port
         self._arrived = asyncio.Event()
         self._script: deque[Behaviour] = deque()
+        self._cycle: Iterator[Behaviour] | None = None
         self.behaviour = GOOD  # of every request that no `play` covers
         self.requests: list[web.BaseRequest] = []  # all that came, for their headers
         self.received: dict[Jti, Received] = {}
@@ -120,6 +131,10 @@ class PartnerSimulator:
     def play(self, behaviours: Iterable[Behaviour]) -> None:
         """Answer the next requests so, one each; then as `behaviour` says."""
         self._script.extend(behaviours)
+
+    def repeat(self, behaviours: Sequence[Behaviour]) -> None:
+        """Answer all requests that no `play` covers by these in turn, again and again."""
+        self._cycle = cycle(behaviours)
 
     async def refuse_connections(self) -> None:
         """Close the port and every open connection."""
@@ -152,7 +167,7 @@ class PartnerSimulator:
                 await self._arrived.wait()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        how = self._script.popleft() if self._script else self.behaviour
+        how = self._next()
         self.requests.append(request)
         self._arrived.set()
         body = await request.read()
@@ -160,12 +175,19 @@ class PartnerSimulator:
             await asyncio.sleep(how.delay_seconds)
         if how.drop:
             return _cut(request)
+        if how.endless_headers or how.trickle:
+            return await _write_raw(request, how)
         if how.endless or how.truncate:
             return await _misanswer(request, how)
         if how.status is not None:
             return web.Response(status=how.status, headers=how.headers, body=how.body)
         answer = self._take(request, body)
         return _cut(request) if how.lose_answer else answer
+
+    def _next(self) -> Behaviour:
+        if self._script:
+            return self._script.popleft()
+        return self.behaviour if self._cycle is None else next(self._cycle)
 
     def _take(self, request: web.Request, body: bytes) -> web.Response:
         if self._token is not None and request.headers.get("Authorization") != f"Bearer {self._token}":
@@ -217,6 +239,20 @@ async def _misanswer(request: web.Request, how: Behaviour) -> web.StreamResponse
             await response.write(_CHUNK)
     except ConnectionError:
         return response
+
+
+async def _write_raw(request: web.Request, how: Behaviour) -> web.StreamResponse:
+    """Write an answer past the library, which would not write such a one, until the other side has enough of it."""
+    wire = request.transport
+    if wire is None:
+        return web.Response(status=500)
+    wire.write(b"HTTP/1.1 202 Accepted\r\n")
+    for number in count():
+        if wire.is_closing():
+            break
+        wire.write(b"x" if how.trickle else b"x-%d: %s\r\n" % (number, b"y" * 1_000))
+        await asyncio.sleep(1 if how.trickle else 0)
+    return _cut(request)
 
 
 def _cut_stream(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:

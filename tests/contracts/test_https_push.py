@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -10,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from gateway.contract.errors import DeliveryError
 from gateway.contract.loading import load
 from gateway.contract.manifest import SettingsError
 from gateway.contract.transports import Outcome, Transport
 from gateway.testing.certificates import Authority
-from gateway.testing.contract_transport import ATTEMPT_SECONDS, TransportContract, sealed
-from gateway.testing.partner import PATH, Behaviour, PartnerSimulator
+from gateway.testing.contract_transport import ATTEMPT_SECONDS, SHORT_SECONDS, TransportContract, sealed
+from gateway.testing.partner import ENDLESS, HEADLONG, PATH, SLOW, TRICKLING, Behaviour, PartnerSimulator
 
 PUSH = load(["https_push"], ours={"https_push": "adapters.transports.https_push"})["https_push"]
 LOOPBACK = ["127.0.0.0/8", "::1/128"]
@@ -193,6 +195,34 @@ async def test_a_bearer_token_is_sent_where_the_profile_has_one(make, server, tm
 async def test_a_name_that_does_not_resolve_is_a_failure(make):
     reply = await make("https://nobody.invalid/events").deliver(sealed(), ATTEMPT_SECONDS)
     assert (reply.outcome, reply.code) == (Outcome.FAILED, "dns")
+
+
+@pytest.mark.parametrize("how", [TRICKLING, SLOW], ids=["byte by byte", "half a minute"])
+async def test_an_answer_that_takes_its_time_is_cut_at_the_time_given(made, partner, how):
+    partner.play([how])
+    with pytest.raises(DeliveryError, match="timeout"):
+        await made.deliver(sealed(), SHORT_SECONDS)
+    assert (await made.deliver(sealed(), ATTEMPT_SECONDS)).outcome is Outcome.DELIVERED
+
+
+async def test_headers_without_end_are_given_up_long_before_the_time_is_over(made, partner):
+    partner.play([HEADLONG])
+    with pytest.raises(DeliveryError) as caught:
+        await made.deliver(sealed(), ATTEMPT_SECONDS)
+    assert str(caught.value) != "timeout"
+    assert (await made.deliver(sealed(), ATTEMPT_SECONDS)).outcome is Outcome.DELIVERED
+
+
+async def test_of_a_body_without_end_only_a_buffer_is_taken(made, partner):
+    partner.repeat([ENDLESS])
+    tracemalloc.start()
+    try:
+        replies = [await made.deliver(sealed(), ATTEMPT_SECONDS) for _ in range(20)]
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert {reply.code for reply in replies} == {"unknown"}
+    assert most < 8 * 1024 * 1024  # the simulator's own buffers among them
 
 
 async def test_connections_stay_below_the_number_set(make, partner):
