@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,12 @@ import pytest
 from gateway import bootstrap
 from gateway.cli.devsetup import make_dev_setup
 from gateway.contract.errors import OperatorError
-from gateway.contract.values import PartnerId
+from gateway.contract.values import Jti, PartnerId
 from gateway.ops.faults import ConfigurationError
 from gateway.ops.profiles import Partners
 from gateway.ops.settings import ProcessRole, Settings, load_settings
+from gateway.stores.open import open_store
+from gateway.testing.clock import FakeClock
 
 REGISTER, FRANCE, SPAIN = PartnerId("gb-register"), PartnerId("fr-police"), PartnerId("es-police")
 
@@ -78,3 +81,14 @@ def test_the_desk_of_the_settings_is_the_one_that_is_told(tmp_path: Path) -> Non
     assert bootstrap.load(without, keys.private(), keys).world.desk is None
     with pytest.raises(ConfigurationError, match="desk: no partner has this id"):
         bootstrap.load(load_settings(file, over={"desk": "xx-desk"}), keys.private(), keys)
+
+
+async def test_a_used_token_is_remembered_for_an_inner_whose_clock_is_behind(tmp_path: Path) -> None:
+    clock = FakeClock()
+    used = (REGISTER, Jti("used"), clock.now() + timedelta(seconds=60))
+    async with open_store(f"sqlite:///{tmp_path}/gateway.db", dev=True) as store:
+        for seconds, is_new in ((0, True), (60, False), (59, False), (1, True)):
+            clock.advance(seconds=seconds)
+            await bootstrap._forget(store, clock)()
+            async with store.unit_of_work() as work:
+                assert bool(await work.remember_requests([used])) is is_new, clock.now()
