@@ -156,6 +156,11 @@ def test_dated_rows_have_the_numbers_of_their_item(item):
     assert set(item["rows"]) <= rows
 
 
+@pytest.mark.parametrize(("list_id", "form"), [("ecris-offence", r"[0-9]{4} [0-9]{2}"), ("ecris-sanction", r"[0-9]{4,5}")])
+def test_a_code_of_ecris_has_the_form_of_its_table(list_id, form):
+    assert all(re.fullmatch(form, code) for code in newest(list_id).entries)
+
+
 def test_the_reasons_of_the_program_are_those_of_the_lists():
     assert newest("leg-refusal").entries.keys() == set(Reason)
     assert newest("hold-reason").entries.keys() == set(HoldReason)
