@@ -124,7 +124,7 @@ def _listing(list_id: str, editions: Iterable[CodeList], places: Places, *, ever
         last = f" to {one.effective_to}" if one.effective_to else ""
         verified = "" if one.verified else " **Not verified.**"
         yield f"{one.title}. In force from {one.effective_from}{last}. Source: {one.source}.{verified}\n"
-        yield from (f"{text}\n" for text in (f"For: {one.use}." if one.use else "", one.note) if text)
+        yield from (f"{text}\n" for text in (f"Use: {one.use}." if one.use else "", one.note) if text)
         yield from _entries(one)
     if places:
         yield from ("Used by\n", *_used(places, every=every), "")

@@ -61,6 +61,7 @@ def pages(of: Shipped) -> dict[str, str]:
 
 def _index(of: Shipped, families: Iterable[Family]) -> str:
     lines = ["# The message families\n", MADE, "What all have in common is on [the envelope's page](envelope.md).\n"]
+    lines += ["All rules are on [their page](../rules.md), all code lists and enums on [theirs](../codes.md).\n"]
     lines += ["| family | what it carries |", "| --- | --- |"]
     for family in families:
         lines.append(f"| [{family.name}]({family.name}.md) {family.version} | {of.schemas.document(family)['description']} |")
