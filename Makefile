@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 SECONDS ?= 60
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench mutants fix fuzz clean
+.PHONY: help demo test check bench mutants trials fix fuzz clean
 
 help: ## say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -31,6 +31,9 @@ bench: $(READY) ## messages a second, and their ratio to the bare cryptography
 
 mutants: $(READY) ## break each promise on purpose: its test must notice
 	$(BIN)/python -m tests.mutants
+
+trials: $(READY) ## break processes, services and networks under load: ARGS="--kinds kill-inner --budget 30m --resume"
+	@$(BIN)/python -m trials $(ARGS)
 
 fix: $(READY) ## format, and mend what is safe to mend
 	$(BIN)/ruff check --quiet --fix .

@@ -68,6 +68,7 @@ class Deployment:
     setup: DevSetup
     processes: dict[ProcessRole, Served]
     pushed: dict[str, PartnerSimulator]
+    elsewhere: Elsewhere  # where the simulators run
     passwords: Path | None = None
     kafka: KafkaSettings | None = None
     database: str = ""
@@ -211,7 +212,7 @@ def behave(deployment: Deployment, partner: str, *script: Behaviour, after: Beha
 
 
 @contextmanager
-def _partners(setup: DevSetup) -> Iterator[dict[str, PartnerSimulator]]:
+def _partners(setup: DevSetup) -> Iterator[tuple[dict[str, PartnerSimulator], Elsewhere]]:
     elsewhere, stack = Elsewhere(), ExitStack()
     stack.callback(elsewhere.close)
     with stack:
@@ -221,7 +222,7 @@ def _partners(setup: DevSetup) -> Iterator[dict[str, PartnerSimulator]]:
             elsewhere.run(simulator.__aenter__())
             stack.callback(lambda one=simulator: elsewhere.run(one.__aexit__()))
             pushed[str(partner)] = simulator
-        yield pushed
+        yield pushed, elsewhere
 
 
 @contextmanager
@@ -243,8 +244,8 @@ def embedded(folder: Path, **more: Any) -> Iterator[Deployment]:
     """One process, SQLite, the bus in memory."""
     profiles = {**PROFILES, REGISTER: {**PROFILES[REGISTER], "kafka_channel": False}}  # there is no broker
     setup = make_dev_setup(folder / "made", profile=RunProfile.PRODUCTION, **{"profiles": profiles, **more})
-    with _partners(setup) as pushed, _running(setup, [ProcessRole.EMBEDDED]) as processes:
-        yield Deployment("embedded", setup, processes, pushed, database=str(setup.folder / "gateway.db"))
+    with _partners(setup) as (pushed, elsewhere), _running(setup, [ProcessRole.EMBEDDED]) as processes:
+        yield Deployment("embedded", setup, processes, pushed, elsewhere=elsewhere, database=str(setup.folder / "gateway.db"))
 
 
 @contextmanager
@@ -265,10 +266,12 @@ def scaled_out(folder: Path, kafka: KafkaSettings, postgres: PostgresSettings, d
         for role in SCALED
     }
     settings[ProcessRole.INNER]["store"] = {"password_file": str(secret)}
-    given = {"roles": SCALED, "profile": RunProfile.PRODUCTION, "store_url": url, "profiles": WITH_CHANNEL, "settings": settings, **more}
+    own = {"settings": merged(settings, more.pop("settings", {}))}  # what a caller sets is put over what each process needs
+    given = {"roles": SCALED, "profile": RunProfile.PRODUCTION, "store_url": url, "profiles": WITH_CHANNEL, **own, **more}
     setup = make_dev_setup(folder / "made", **given)
-    with _partners(setup) as pushed, _running(setup, SCALED) as processes:
-        yield Deployment("scaled", setup, processes, pushed, passwords=passwords, kafka=kafka, database=postgres.database(database))
+    with _partners(setup) as (pushed, elsewhere), _running(setup, SCALED) as processes:
+        found: dict[str, Any] = {"passwords": passwords, "kafka": kafka, "database": postgres.database(database)}
+        yield Deployment("scaled", setup, processes, pushed, elsewhere=elsewhere, **found)
 
 
 def prepare_kafka(kafka: KafkaSettings, passwords: Path) -> Path:

@@ -31,6 +31,7 @@ class Served:
     settings: Path
     admin_port: int
     log: Path
+    prefix: tuple[str, ...] = ()  # what runs the command, such as `ip netns exec`
     starts: list[float] = field(default_factory=list)
     _process: subprocess.Popen[bytes] | None = None
     _started: float = 0
@@ -45,7 +46,7 @@ class Served:
         assert self._process is None
         self._started = time.monotonic()
         with self.log.open("ab") as log:
-            command = [*GATEWAY, "serve", "--config", str(self.settings)]
+            command = [*self.prefix, *GATEWAY, "serve", "--config", str(self.settings)]
             self._process = subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def until_ready(self) -> float:

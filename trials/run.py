@@ -1,0 +1,183 @@
+"""One running system for each kind, trial after trial: load, a fault at a random moment, rest, the judge."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Final
+
+from trials.evidence import Auditor
+from trials.judge import Fault, Kind, judge
+from trials.kinds import Scene, Trial
+from trials.ledger import Entry, Ledger
+from trials.load import Load, dice_of
+from trials.system import System, folder_for_trials
+
+BEFORE_SECONDS: Final = (0.2, 1.5)  # of load, before the fault
+REST_SECONDS: Final = 45.0  # for every sender to get the answer it waits for
+QUIET_SECONDS: Final = 60.0  # for every leg to come to its end
+LOOK_SECONDS: Final = 0.25
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What became of one trial. The timeline is kept of those that failed."""
+
+    kind: str
+    number: int
+    seed: int
+    seconds: float
+    messages: int
+    faults: list[Fault] = field(default_factory=list)
+    timeline: list[tuple[float, str]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Course:
+    """The trials of one kind on one running system."""
+
+    trial: Trial
+    seed: int
+    system: System
+    load: Load
+    auditor: Auditor
+    known: set[Fault] = field(default_factory=set)
+
+    async def once(self, number: int) -> Verdict:
+        """Make one trial. What an earlier trial was told of is not told again."""
+        dice, begun = dice_of(self.seed, self.trial.name, number), time.monotonic()
+        self.system.gw.dice = self.load.dice = dice
+        verdict = Verdict(self.trial.name, number, self.seed, 0, 0)
+
+        def say(what: str) -> None:
+            verdict.timeline.append((time.monotonic() - begun, what))
+
+        self.load.may_die = frozenset()
+        self.load.go(number)
+        say("load")
+        await self._strike(Scene(self.system, self.load, dice, say))
+        await self.load.rest(REST_SECONDS)
+        say("every sender has its answer, or has given up")
+        await self._quiet()
+        say("quiet")
+        await self.auditor.look()
+        ledger = self.load.ledger
+        verdict.faults = [fault for fault in judge(ledger) if fault not in self.known]
+        self.known.update(verdict.faults)
+        mine = [entry for entry in ledger.entries.values() if entry.trial == number]
+        verdict.messages, verdict.seconds = len(mine), time.monotonic() - begun
+        if verdict.faults:
+            verdict.timeline = sorted([*verdict.timeline, *_stories(ledger, {fault.jti for fault in verdict.faults}, begun)])
+        return verdict
+
+    async def _strike(self, scene: Scene) -> None:
+        await scene.wait(*BEFORE_SECONDS)
+        try:
+            await self.trial.strike(scene)
+        except (AssertionError, TimeoutError) as exc:
+            self.load.ledger.other.append((Kind.RECOVERY, str(exc).splitlines()[0]))
+            scene.say(str(exc))
+        finally:
+            self.system.heal()
+        await scene.wait(0, 0.5)
+
+    async def _quiet(self) -> None:
+        """Wait until the senders have seen the end of all their messages, and all records are answered."""
+        ledger, end = self.load.ledger, time.monotonic() + QUIET_SECONDS
+        while time.monotonic() < end:
+            self.load.note()
+            waiting = ledger.open()
+            await self.load.look(waiting)
+            if not ledger.open() and not ledger.unanswered():
+                break
+            await asyncio.sleep(LOOK_SECONDS)
+        self.load.note()
+        for entry in ledger.open():
+            entry.given_up = True  # judged now; the next trial does not wait for it again
+
+    async def end(self, number: int) -> Verdict | None:
+        """Check the whole log offline, and that it holds every receipt; None where it does."""
+        begun = time.monotonic()
+        await self.auditor.close()
+        faults = [fault for fault in judge(self.load.ledger) if fault not in self.known]
+        if not faults:
+            return None
+        return Verdict(self.trial.name, number, self.seed, time.monotonic() - begun, 0, faults, [(0.0, "the whole log, offline")])
+
+
+def _stories(ledger: Ledger, jtis: Collection[str], begun: float) -> Iterator[tuple[float, str]]:
+    """Tell what happened to some messages."""
+    for jti in jtis & ledger.entries.keys():
+        yield from _story(ledger, ledger.entries[jti], begun)
+
+
+def _story(ledger: Ledger, entry: Entry, begun: float) -> Iterator[tuple[float, str]]:
+    who = f"{entry.jti} ({entry.subject} {entry.number}, {entry.way})"
+    yield entry.at - begun, f"{who} submitted, for {', '.join(sorted(entry.stated.partners)) or entry.stated.rejection}"
+    if entry.receipted_at is not None:
+        yield entry.receipted_at - begun, f"{who} receipted"
+    for answer in entry.answers:
+        yield answer.at - begun, f"{who} answered {answer.status} {' '.join(answer.codes)}"
+    for arrival in ledger.arrivals:
+        if arrival.original == entry.jti:
+            yield arrival.at - begun, f"{who} came to {arrival.partner} as {arrival.jti}"
+    for leg in entry.legs or ():
+        yield time.monotonic() - begun, f"{who} leg {leg.jti} to {leg.partner} is {leg.state}; told: {entry.told.get(leg.jti, 'nothing')}"
+
+
+@asynccontextmanager
+async def course(trial: Trial, *, seed: int) -> AsyncIterator[Course]:
+    """Start a system for a kind of trial, with its clients. Raises `UnavailableError` where this machine cannot."""
+    with folder_for_trials() as folder:
+        opened = _Opened(trial, folder)
+        system = await asyncio.to_thread(opened.enter)
+        try:
+            system.gw.dice = Random(seed)  # noqa: S311 -- moments, not secrets
+            ledger = Ledger()
+            load = Load(system.gw, ledger)
+            await load.open()
+            try:
+                yield Course(trial, seed, system, load, Auditor(system.gw, ledger, folder))
+            finally:
+                await load.close()
+        finally:
+            await asyncio.to_thread(opened.leave)
+
+
+class _Opened:
+    """A system's context, entered and left in threads: what it runs has event loops of its own."""
+
+    def __init__(self, trial: Trial, folder: Path) -> None:
+        self._context = trial.opens(folder)
+
+    def enter(self) -> System:
+        return self._context.__enter__()
+
+    def leave(self) -> None:
+        self._context.__exit__(None, None, None)
+
+
+async def run_kind(trial: Trial, *, seed: int, numbers: range, until: float, stop_at_fault: bool, tell: Callable[[Verdict], None]) -> None:
+    """Make trials of one kind until `numbers` are made or the time `until` (monotonic) has come; tell each at once."""
+    async with course(trial, seed=seed) as running:
+        for number in numbers:
+            if time.monotonic() >= until:
+                break
+            verdict = await running.once(number)
+            tell(verdict)
+            if verdict.faults and stop_at_fault:
+                return
+        if (last := await running.end(numbers.stop)) is not None:
+            tell(last)
+
+
+@contextmanager
+def timed() -> Iterator[Callable[[], float]]:
+    """Give a clock that says how long ago it was entered."""
+    begun = time.monotonic()
+    yield lambda: time.monotonic() - begun
