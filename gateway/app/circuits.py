@@ -1,6 +1,8 @@
 """Partners' circuits in rows: moved by what couriers report and by a partner that comes to us, kept by whoever claims.
 
 The pause of a circuit is no news about a leg: its own due time stays, and its attempts are not used up meanwhile.
+A partner's row that another transaction holds is left as it is, not waited for: a report that is not counted makes a circuit open one
+failure later, or a probe go twice; a report that waits would hold up the other partners' reports beside it.
 """
 
 from __future__ import annotations

@@ -237,7 +237,10 @@ class UnitOfWork(Protocol):
         """Lock the partner's row (insert if missing) and return how many of its legs are sending, or claimed by a lease that lasts."""
 
     async def circuits(self, partners: Sequence[PartnerId]) -> dict[PartnerId, Circuit]:
-        """Lock the partners' rows in key order and return their circuits; one that never had a leg has none."""
+        """Lock the partners' rows in key order and return their circuits; one that never had a leg has none.
+
+        A row that another transaction holds is left out, never waited for: no partner's legs wait for another's row.
+        """
 
     async def troubles(self) -> dict[PartnerId, Circuit]:
         """Return the circuits that are not at rest, without a lock."""
@@ -376,6 +379,12 @@ class UnitOfWork(Protocol):
 
     async def leaves(self, start: int, limit: int) -> list[tuple[int, bytes]]:
         """Return integrated entries from `start`."""
+
+    async def replace_log(self, opening: bytes) -> None:
+        """Take the log away, its checkpoints and projections with it, and stage the entry that opens the next. For a restore alone."""
+
+    async def destroy_keys(self, *, messages: Sequence[Ref], subjects: Sequence[SubjectKey], epochs: Sequence[str]) -> int:
+        """Delete keys of messages, of subjects, and of all subjects under an epoch; return how many there were."""
 
     # cursors of projections (gw.events)
     async def cursor(self, name: str) -> int:

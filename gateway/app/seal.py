@@ -27,7 +27,6 @@ from gateway.app.world import Holder, World
 from gateway.contract.errors import InvariantError
 from gateway.contract.values import Jti, Lane, LegId, PartnerId, Ref, Removed, Sealed, SubjectKey
 from gateway.core import limits, tokens
-from gateway.core.circuit import REST
 from gateway.core.decided import HoldReason, Reason
 from gateway.core.decision import hold_of, look_again
 from gateway.core.delivery import Event, State, advance
@@ -262,10 +261,12 @@ class Seal:
         async with self._store.unit_of_work() as work:
             room: dict[PartnerId, int] = {}
             circuits = await work.circuits(sorted({partner for partner, _ in wanted}))
-            for partner, lane in wanted:  # partners in key order: two inners never wait for each other in a circle
+            for partner, lane in wanted:
+                if partner not in circuits:  # another inner claims or settles for it this moment, and nobody waits for that
+                    continue
                 if partner not in room:
                     full = min(_delivery(directory.by_id(partner)).window, limits.WINDOW_COUNT_MAX)
-                    window = circuits.get(partner, REST).window(now, full)
+                    window = circuits[partner].window(now, full)
                     room[partner] = window - await work.lock_partner(partner, now)
                 if room[partner] > 0:
                     legs = await work.claim_legs(partner, lane, now=now, until=until, limit=room[partner])

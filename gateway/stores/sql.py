@@ -225,7 +225,7 @@ class SqlUnitOfWork:
         return int(count)
 
     async def circuits(self, partners: Sequence[PartnerId]) -> dict[PartnerId, Circuit]:
-        """Lock the partners' rows and return their circuits; one without a leg has none."""
+        """Lock the partners' rows that nobody else holds, and return their circuits; one without a leg has none."""
         rows = await self._rows(s.circuits(), lines=_singles(partners)) if partners else ()
         return {row.partner: _circuit(row) for row in rows}
 
@@ -444,6 +444,18 @@ class SqlUnitOfWork:
     async def set_cursor(self, name: str, position: int) -> bool:
         """Store the position of a projection; return whether it moved. It never goes back."""
         return await self._row(log.set_cursor(), name=name, position=position) is not None
+
+    async def replace_log(self, opening: bytes) -> None:
+        """Take the log away and stage the entry that opens the next."""
+        for statement in log.empty_log():
+            await self._run(statement)
+        await self.stage_evidence([opening])
+
+    async def destroy_keys(self, *, messages: Sequence[Ref], subjects: Sequence[SubjectKey], epochs: Sequence[str]) -> int:
+        """Delete keys; return how many there were."""
+        given = {log.destroy_message_keys: [[ref.iss, ref.jti] for ref in messages], log.destroy_subject_keys: [[key] for key in subjects]}
+        given[log.destroy_keys_under] = [[epoch] for epoch in epochs]
+        return sum([await self._run(statement(), lines=lines) for statement, lines in given.items() if lines])
 
     async def versions(self) -> dict[str, int]:
         """Return the schema's version and the oldest code version it supports."""

@@ -322,9 +322,9 @@ def lock_partner() -> Select[Any]:
 
 @cache
 def circuits() -> Select[Any]:
-    """Lock partners' rows in key order, and read their circuits."""
+    """Lock those partners' rows that nobody else holds, in key order, and read their circuits."""
     names, line = lines(), t.partner_line
-    return select(line).where(line.c.partner.in_(select(at(names, 0)))).order_by(line.c.partner).with_for_update()
+    return select(line).where(line.c.partner.in_(select(at(names, 0)))).order_by(line.c.partner).with_for_update(skip_locked=True)
 
 
 @cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 
 from gateway.app.ports import Store
@@ -49,19 +48,6 @@ class CircuitContract:
         async with store.reading() as work:
             assert await work.due_partners(NOW) == [(SOUTH, Lane.ROUTINE)]
             assert await work.due_partners(NOW + 30 * SECOND) == [(NORTH, Lane.ROUTINE), (SOUTH, Lane.ROUTINE)]
-
-    async def test_a_locked_circuit_makes_the_next_one_wait(self, store: Store) -> None:
-        await put(store, leg("l1"))
-
-        async def fail() -> None:
-            async with store.unit_of_work() as work:
-                failures = (await work.circuits([NORTH]))[NORTH].failures
-                await asyncio.sleep(0)
-                await work.save_circuits({NORTH: Circuit(failures=failures + 1, failing_since=NOW)})
-
-        await asyncio.gather(*(fail() for _ in range(8)))
-        async with store.reading() as work:
-            assert (await work.troubles())[NORTH].failures == 8
 
     async def test_what_waits_after_a_failure_is_due_when_its_partner_is_back(self, store: Store) -> None:
         later = NOW + timedelta(hours=1)
