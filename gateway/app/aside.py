@@ -14,7 +14,7 @@ from gateway.app.locked import Locked
 from gateway.app.ports import LegRow, UnitOfWork
 from gateway.app.query import not_found
 from gateway.app.rows import read_message, roles_of
-from gateway.app.safe import Safe
+from gateway.app.safe import Safe, is_referral
 from gateway.app.settle import Change, Settle
 from gateway.app.world import Holder
 from gateway.contract.values import LegId, Removed
@@ -22,6 +22,7 @@ from gateway.core import jose, strict_json
 from gateway.core.deadletters import side_of
 from gateway.core.delivery import Event, State
 from gateway.core.minimise import minimise
+from gateway.core.problems import Code, MalformedError
 
 Decide = Callable[[LegRow], Change | str]  # what is to happen to a leg, or in one word why nothing
 ERASED: Final = "erased"
@@ -83,8 +84,13 @@ class Look:
         return Done(value={**row_of(leg), **more}, targets=(leg_id,))
 
     async def read(self, work: UnitOfWork, leg_id: LegId) -> Done:
-        """Return the row and the document: as it was signed, else as it would be. Raises `MalformedError` (not found, or erased)."""
+        """Return the row and the document: as it was signed, else as it would be.
+
+        Raises `MalformedError`: not found or erased, or of the referrals' compartment, which no officer's view reaches (R-REF-03).
+        """
         leg = await self._leg(work, leg_id)
+        if is_referral(leg.subject):
+            raise MalformedError("a referral is shown to no operator", code=Code.NOT_ALLOWED, expected="ask who sent it, by the row's ids")
         message = (await work.messages([leg.message])).get(leg.message)
         subject = (await work.subject_keys([message.subject])).get(message.subject) if message is not None else None
         if message is None or subject is None:

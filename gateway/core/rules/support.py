@@ -19,5 +19,5 @@ register(Rule(
 register(Rule(
     id=RuleId("R-REF-03"), kind="system", effect="-", source="S003; own", where="gateway.app.safe.Safe",
     text="Referrals live apart: own index keys; no reconciliation, interest, statistics, simulation or officer's view reaches them.",
-    families=(FAMILY,), waits="that no statistics, simulation or officer's view reaches them",
+    families=(FAMILY,),
 ))  # fmt: skip

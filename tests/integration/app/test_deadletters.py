@@ -17,9 +17,11 @@ from gateway.contract.transports import Outcome, Reply
 from gateway.contract.values import PartnerId
 from gateway.core.delivery import State
 from gateway.core.profiles import Closes
+from gateway.testing.messages import replaced
 from tests.desk import Desk, desk
 from tests.house import SHIPPED, with_delivery
 from tests.notices import also, notice, policies
+from tests.promises.test_referrals_live_apart import REF, profiles, referral
 
 FR = PartnerId("fr-police")
 ONE_TRY = also(with_delivery(SHIPPED[FR], attempts_max=1, retry_base_seconds=1, retry_max_seconds=1))
@@ -212,6 +214,17 @@ async def test_content_is_not_shown_otherwise(tmp_path: Path, case: str) -> None
         answer = await d.ask("leg-read", who=who, change=change, leg=leg.leg_id)
         assert (answer.outcome, answer.code) == ("problem", code)
         assert await d.entries("command") == []
+
+
+async def test_a_referral_is_shown_to_no_operator(tmp_path: Path) -> None:
+    async with desk(tmp_path, profiles=profiles()) as d:
+        event = replaced(referral("PSEUDONYM", "p-000001"), "/body/safeguarding_flag", value=True)
+        jti = await d.house.submit(event, family=REF)
+        (leg,) = (await d.house.legs(jti)).values()
+        assert leg.hold_reason == "SAFEGUARDING_FLAG"
+        answer = await d.ask("leg-read", change=WHY, leg=leg.leg_id)
+        assert (answer.outcome, answer.code, await d.entries("command")) == ("problem", "not-allowed", [])
+        assert "p-000001" not in json.dumps(await d.do("leg-inspect", leg=leg.leg_id))
 
 
 async def test_a_leg_that_does_not_stand_aside_is_nobodys_to_look_into(tmp_path: Path) -> None:
