@@ -11,16 +11,18 @@ import re
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import time
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Final, Protocol
+from typing import Annotated, Any, Final, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gateway.contract.manifest import Kind, Manifest, SettingsError, check_pair
-from gateway.contract.values import Country, Environment, Family, PartnerId, Role
+from gateway.contract.values import Country, Environment, Family, Lane, PartnerId, Role
 from gateway.core import limits
 from gateway.core.profiles import Closes, Delivery, Profile, Receives
+from gateway.core.quiet import DAYS, QuietHours
 from gateway.core.reference import Reference
 from gateway.ops.faults import ConfigurationError, Fault, line_of, lines_of
 
@@ -46,6 +48,7 @@ class Vocabulary:
     purposes: frozenset[str]
     kinds: Mapping[str, str]  # and the sector of each
     countries: frozenset[str]
+    zones: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, schemas: Families, reference: Reference) -> Vocabulary:
@@ -57,6 +60,7 @@ class Vocabulary:
                 entry.code: entry.to for edition in reference.codes.editions.get("authority-kind", ()) for entry in edition.entries.values()
             },
             countries=reference.countries,
+            zones=frozenset(reference.zone_offsets.zones),
         )
 
 
@@ -95,6 +99,17 @@ class _Receives(_Table):
     purposes: frozenset[str] = Field(min_length=1)
 
 
+LocalTime = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+
+
+class _Quiet(_Table):
+    zone: str
+    starts: LocalTime
+    ends: LocalTime
+    days: frozenset[Literal["MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"]] = Field(default=frozenset(DAYS), min_length=1)
+    lanes: frozenset[Lane] = Field(default=frozenset({Lane.ROUTINE}), min_length=1)
+
+
 class _Delivery(_Table):
     format: str
     transport: str
@@ -105,8 +120,13 @@ class _Delivery(_Table):
     closes: Closes = Closes.DELIVERED
     receipt_seconds: Seconds = 86_400
     retry_base_seconds: Seconds = 2
-    retry_max_seconds: Seconds = 3_600
-    attempts_max: int = Field(default=50, ge=1, le=10_000)
+    retry_max_seconds: Seconds = 10_800
+    retry_schedule_seconds: tuple[Seconds, ...] = Field(default=(), max_length=100)
+    attempts_max: int = Field(default=100, ge=1, le=10_000)
+    circuit_failures: int = Field(default=5, ge=1, le=1_000)
+    circuit_pause_seconds: Seconds = 30
+    circuit_pause_max_seconds: Seconds = 900
+    quiet: tuple[_Quiet, ...] = ()
     expire_seconds: Seconds = 30 * 86_400
     encrypt: bool = True
     encrypt_waived_because: str = ""
@@ -228,7 +248,18 @@ def _meaning(file: _File, vocabulary: Vocabulary, known: frozenset[str]) -> Iter
     for key, partner in (("hub", table.hub), ("managing_authority", table.managing_authority)):
         if partner is not None and partner not in known:
             yield file.fault(key, f"unknown partner {partner}", f"one of {', '.join(sorted(known))}")
+    yield from _quiet(file, vocabulary)
     yield from _codes(file, vocabulary)
+
+
+def _quiet(file: _File, vocabulary: Vocabulary) -> Iterator[Fault]:
+    """Check quiet hours; those of one's own inbox or channel would keep nobody quiet."""
+    delivery = file.table.delivery
+    for index, quiet in enumerate(delivery.quiet if delivery else ()):
+        if quiet.zone not in vocabulary.zones:
+            yield file.fault(f"delivery.quiet.{index}.zone", "unknown time zone", "an IANA name, as Europe/Paris")
+    if delivery is not None and delivery.quiet and delivery.transport == INBOX:
+        yield file.fault("delivery.quiet", "nobody calls an inbox", "no quiet hours, or a transport that pushes")
 
 
 def _codes(file: _File, vocabulary: Vocabulary) -> Iterator[Fault]:
@@ -259,8 +290,9 @@ def _way(file: _File, adapters: Mapping[str, Manifest]) -> Iterator[Fault]:
         return
     if not delivery.encrypt and not delivery.encrypt_waived_because:
         yield file.fault("delivery.encrypt", "waived without a reason", "encrypt = true, or encrypt_waived_because")
-    if delivery.retry_base_seconds > delivery.retry_max_seconds:
-        yield file.fault("delivery.retry_base_seconds", "is above retry_max_seconds", "a first wait no longer than the longest")
+    for first, longest in (("retry_base_seconds", "retry_max_seconds"), ("circuit_pause_seconds", "circuit_pause_max_seconds")):
+        if getattr(delivery, first) > getattr(delivery, longest):
+            yield file.fault(f"delivery.{first}", f"is above {longest}", "a first wait no longer than the longest")
     document = _adapter(adapters, delivery.format, Kind.FORMAT)
     if document is None:
         yield file.fault("delivery.format", f"unknown format {delivery.format}", f"one of {_ids(adapters, Kind.FORMAT)}")
@@ -310,12 +342,20 @@ def _profile(file: _File) -> Profile:
     plain = table.model_dump(exclude={"delivery", "transport", "receives", "serves", "excluded_countries"})
     return Profile(
         **{**plain, "id": PartnerId(table.id), "country": Country(table.country)},
-        delivery=Delivery(**table.delivery.model_dump()) if table.delivery else None,
+        delivery=_delivery(table.delivery) if table.delivery else None,
         serves=frozenset(Country(c) for c in table.serves),
         excluded_countries=frozenset(Country(c) for c in table.excluded_countries),
         receives=tuple(Receives(r.family, r.roles, r.purposes) for r in table.receives),
         digest=file.digest,
     )
+
+
+def _delivery(table: _Delivery) -> Delivery:
+    quiet = tuple(
+        QuietHours(zone=q.zone, starts=time.fromisoformat(q.starts), ends=time.fromisoformat(q.ends), days=frozenset(q.days), lanes=q.lanes)
+        for q in table.quiet
+    )
+    return Delivery(**table.model_dump(exclude={"quiet"}), quiet=quiet)
 
 
 def _transport(table: _Profile, adapters: Mapping[str, Manifest]) -> TransportSettings | None:
