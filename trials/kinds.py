@@ -218,7 +218,8 @@ async def _others_end(scene: Scene) -> None:
 
 
 @contextmanager
-def _on_a_small_disk(folder: Path) -> Iterator[System]:
+def on_a_small_disk(folder: Path) -> Iterator[System]:
+    """Run the embedded form with its database on a small file system. Raises `Unavailable` where none can be mounted."""
     with small_disk(DISK_MEGABYTES) as disk, embedded_system(folder, disk=disk) as system:
         yield system
 
@@ -248,7 +249,7 @@ EVERY: Final[Sequence[Trial]] = (
     Trial("two-inners", "two inners on one leg: one is frozen with it in hand", TWO, _two_inners),
     Trial("broker", "kill -9 and restart of the broker", scaled_system, _broker, wanted=30),
     Trial("postgres", "kill -9 and restart of PostgreSQL", scaled_system, _postgres, wanted=30),
-    Trial("disk-full", "the database's disk is full", _on_a_small_disk, _disk, wanted=30),
+    Trial("disk-full", "the database's disk is full", on_a_small_disk, _disk, wanted=30),
     Trial("network", "the courier's network is cut; slow and lossy where the kernel has netem", APART, _cut),
 )
 BY_NAME: Final = {trial.name: trial for trial in EVERY}

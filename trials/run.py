@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from random import Random
 from typing import Final
 
 from trials.evidence import Auditor
 from trials.judge import Fault, Kind, judge
-from trials.kinds import Scene, Trial
+from trials.kinds import Opens, Scene, Trial
 from trials.ledger import Entry, Ledger
 from trials.load import Load, dice_of
 from trials.system import System, folder_for_trials
@@ -39,28 +38,29 @@ class Verdict:
 
 @dataclass(slots=True)
 class Course:
-    """The trials of one kind on one running system."""
+    """Trials on one running system."""
 
-    trial: Trial
     seed: int
     system: System
     load: Load
     auditor: Auditor
-    known: set[Fault] = field(default_factory=set)
+    known: set[Fault] = field(default_factory=set)  # of earlier trials
+    made: int = 0
 
-    async def once(self, number: int) -> Verdict:
+    async def once(self, trial: Trial, number: int) -> Verdict:
         """Make one trial. What an earlier trial was told of is not told again."""
-        dice, begun = dice_of(self.seed, self.trial.name, number), time.monotonic()
+        dice, begun = dice_of(self.seed, trial.name, number), time.monotonic()
         self.system.gw.dice = self.load.dice = dice
-        verdict = Verdict(self.trial.name, number, self.seed, 0, 0)
+        verdict = Verdict(trial.name, number, self.seed, 0, 0)
+        self.made += 1
 
         def say(what: str) -> None:
             verdict.timeline.append((time.monotonic() - begun, what))
 
         self.load.may_die = frozenset()
-        self.load.go(number)
+        self.load.go(self.made)
         say("load")
-        await self._strike(Scene(self.system, self.load, dice, say))
+        await self._strike(trial, Scene(self.system, self.load, dice, say))
         await self.load.rest(REST_SECONDS)
         say("every sender has its answer, or has given up")
         await self._quiet()
@@ -69,16 +69,16 @@ class Course:
         ledger = self.load.ledger
         verdict.faults = [fault for fault in judge(ledger) if fault not in self.known]
         self.known.update(verdict.faults)
-        mine = [entry for entry in ledger.entries.values() if entry.trial == number]
+        mine = [entry for entry in ledger.entries.values() if entry.trial == self.made]
         verdict.messages, verdict.seconds = len(mine), time.monotonic() - begun
         if verdict.faults:
             verdict.timeline = sorted([*verdict.timeline, *_stories(ledger, {fault.jti for fault in verdict.faults}, begun)])
         return verdict
 
-    async def _strike(self, scene: Scene) -> None:
+    async def _strike(self, trial: Trial, scene: Scene) -> None:
         await scene.wait(*BEFORE_SECONDS)
         try:
-            await self.trial.strike(scene)
+            await trial.strike(scene)
         except (AssertionError, TimeoutError) as exc:
             self.load.ledger.other.append((Kind.RECOVERY, str(exc).splitlines()[0]))
             scene.say(str(exc))
@@ -100,14 +100,14 @@ class Course:
         for entry in ledger.open():
             entry.given_up = True  # judged now; the next trial does not wait for it again
 
-    async def end(self, number: int) -> Verdict | None:
+    async def end(self, trial: Trial, number: int) -> Verdict | None:
         """Check the whole log offline, and that it holds every receipt; None where it does."""
         begun = time.monotonic()
         await self.auditor.close()
         faults = [fault for fault in judge(self.load.ledger) if fault not in self.known]
         if not faults:
             return None
-        return Verdict(self.trial.name, number, self.seed, time.monotonic() - begun, 0, faults, [(0.0, "the whole log, offline")])
+        return Verdict(trial.name, number, self.seed, time.monotonic() - begun, 0, faults, [(0.0, "the whole log, offline")])
 
 
 def _stories(ledger: Ledger, jtis: Collection[str], begun: float) -> Iterator[tuple[float, str]]:
@@ -131,10 +131,10 @@ def _story(ledger: Ledger, entry: Entry, begun: float) -> Iterator[tuple[float, 
 
 
 @asynccontextmanager
-async def course(trial: Trial, *, seed: int) -> AsyncIterator[Course]:
-    """Start a system for a kind of trial, with its clients. Raises `UnavailableError` where this machine cannot."""
+async def course(opens: Opens, *, seed: int) -> AsyncIterator[Course]:
+    """Start a system with its clients. Raises `UnavailableError` where this machine cannot."""
     with folder_for_trials() as folder:
-        opened = _Opened(trial, folder)
+        opened = _Opened(opens(folder))
         system = await asyncio.to_thread(opened.enter)
         try:
             system.gw.dice = Random(seed)  # noqa: S311 -- moments, not secrets
@@ -142,7 +142,7 @@ async def course(trial: Trial, *, seed: int) -> AsyncIterator[Course]:
             load = Load(system.gw, ledger)
             await load.open()
             try:
-                yield Course(trial, seed, system, load, Auditor(system.gw, ledger, folder))
+                yield Course(seed, system, load, Auditor(system.gw, ledger, folder))
             finally:
                 await load.close()
         finally:
@@ -152,8 +152,8 @@ async def course(trial: Trial, *, seed: int) -> AsyncIterator[Course]:
 class _Opened:
     """A system's context, entered and left in threads: what it runs has event loops of its own."""
 
-    def __init__(self, trial: Trial, folder: Path) -> None:
-        self._context = trial.opens(folder)
+    def __init__(self, context: AbstractContextManager[System]) -> None:
+        self._context = context
 
     def enter(self) -> System:
         return self._context.__enter__()
@@ -164,20 +164,21 @@ class _Opened:
 
 async def run_kind(trial: Trial, *, seed: int, numbers: range, until: float, stop_at_fault: bool, tell: Callable[[Verdict], None]) -> None:
     """Make trials of one kind until `numbers` are made or the time `until` (monotonic) has come; tell each at once."""
-    async with course(trial, seed=seed) as running:
+    async with course(trial.opens, seed=seed) as running:
         for number in numbers:
             if time.monotonic() >= until:
                 break
-            verdict = await running.once(number)
+            verdict = await running.once(trial, number)
             tell(verdict)
             if verdict.faults and stop_at_fault:
                 return
-        if (last := await running.end(numbers.stop)) is not None:
+        if (last := await running.end(trial, numbers.stop)) is not None:
             tell(last)
 
 
-@contextmanager
-def timed() -> Iterator[Callable[[], float]]:
-    """Give a clock that says how long ago it was entered."""
-    begun = time.monotonic()
-    yield lambda: time.monotonic() - begun
+async def run_together(trials: Sequence[Trial], opens: Opens, *, seed: int, count: int) -> list[Verdict]:
+    """Make a few trials of several kinds on one system: the short form, which would spend its time on starting systems."""
+    async with course(opens, seed=seed) as running:
+        verdicts = [await running.once(trial, number) for number in range(1, count + 1) for trial in trials]
+        last = await running.end(trials[-1], count + 1)
+        return verdicts if last is None else [*verdicts, last]
