@@ -14,10 +14,12 @@ from gateway.app.codec import decode_report
 from gateway.app.intake import Intake, Outcome, Submission
 from gateway.app.ports import Bus, BusUnavailableError, Clock, Outgoing, Record, Store, Telemetry
 from gateway.app.requests import problems_answer
+from gateway.app.sequence import origin_in
 from gateway.app.settle import Change, Settle
 from gateway.contract.errors import InvariantError
 from gateway.contract.values import PartnerId
 from gateway.core import strict_json
+from gateway.core.evidence.succession import source_of
 from gateway.core.limits import BATCH_COUNT_MAX
 
 CURSOR: Final = "gw.events"
@@ -145,9 +147,11 @@ class Events:
             return 0
         async with self._store.reading() as work:
             leaves = await work.leaves(await work.cursor(CURSOR), self._limit)
+            first = await work.leaves(0, 1)
         if not leaves or self._clock.now() >= until:  # told meanwhile, or frozen until the lease was over: another may be at it
             return 0
-        await self._bus.publish([Outgoing(topics.EVENTS, b"", self._event(index, entry)) for index, entry in leaves])
+        source = source_of(self._source, origin_in(first[0][1]))
+        await self._bus.publish([Outgoing(topics.EVENTS, b"", _event(source, index, entry)) for index, entry in leaves])
         async with self._store.unit_of_work() as work:
             moved = await work.set_cursor(CURSOR, leaves[-1][0] + 1)
         if not moved:
@@ -159,11 +163,12 @@ class Events:
         async with self._store.unit_of_work() as work:
             return await work.take_lease(EVENTS_LEASE, self._holder, self._clock.now(), until) is not None
 
-    def _event(self, index: int, entry: bytes) -> bytes:
-        head = _HEADS.decode(entry)
-        return strict_json.canonical(
-            {
-                "specversion": "1.0", "id": str(index), "source": self._source, "type": f"gateway.evidence.{head.kind}", "time": head.at,
-                "sequence": str(index), "datacontenttype": "application/json", "data": msgspec.Raw(entry),  # canonical already
-            }
-        )  # fmt: skip
+
+def _event(source: str, index: int, entry: bytes) -> bytes:
+    head = _HEADS.decode(entry)
+    return strict_json.canonical(
+        {
+            "specversion": "1.0", "id": str(index), "source": source, "type": f"gateway.evidence.{head.kind}", "time": head.at,
+            "sequence": str(index), "datacontenttype": "application/json", "data": msgspec.Raw(entry),  # canonical already
+        }
+    )  # fmt: skip

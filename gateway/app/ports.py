@@ -386,6 +386,12 @@ class UnitOfWork(Protocol):
     async def destroy_keys(self, *, messages: Sequence[Ref], subjects: Sequence[SubjectKey], epochs: Sequence[str]) -> int:
         """Delete keys of messages, of subjects, and of all subjects under an epoch; return how many there were."""
 
+    async def replace_log(self, opening: bytes) -> None:
+        """Take the log away, its checkpoints and projections with it, and stage the entry that opens the next. For a restore alone."""
+
+    async def destroy_keys(self, *, messages: Sequence[Ref], subjects: Sequence[SubjectKey], epochs: Sequence[str]) -> int:
+        """Delete keys of messages, of subjects, and of all subjects under an epoch; return how many there were."""
+
     # cursors of projections (gw.events)
     async def cursor(self, name: str) -> int:
         """Return the stored position of a projection, 0 at first."""

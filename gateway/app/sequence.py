@@ -12,7 +12,7 @@ that could still be lost, because the note is released only from the row.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
@@ -21,11 +21,12 @@ from gateway.contract.errors import InvariantError
 from gateway.core.evidence import merkle
 from gateway.core.evidence.bundle import Leaf
 from gateway.core.evidence.checkpoint import CheckpointSigner
-from gateway.core.evidence.entries import LogOpened, PreviousLog, moment
+from gateway.core.evidence.entries import LogOpened, decode, moment
 from gateway.core.evidence.merkle import Coord, Edge, Span, append, leaf_hash
 from gateway.core.problems import Code, Problem, RefusedInputError
 
 LEASE: Final = "sequencer"
+OPENS: Final = b'"log-opened"'  # in every entry that opens a log, and no other: what is decoded is only what may be one
 LEASE_SECONDS: Final = 15  # a dead sequencer delays proofs by at most this, never a receipt
 BATCH_COUNT_MAX: Final = 1000  # entries of one transaction: some 10 ms of hashing and inserts
 OPENING_COUNT_MAX: Final = 100_000  # staged before the log was first opened: the entry that opens it is among the last
@@ -35,10 +36,10 @@ PAGE_COUNT_MAX: Final = 1000  # leaves of one page of an export
 class Sequencer:
     """Numbers what is staged and signs the head of the log."""
 
-    def __init__(self, store: Store, signer: CheckpointSigner, clock: Clock, *, holder: str, previous: PreviousLog | None = None) -> None:
-        """Take the ports. `holder` names this process; `previous` is the checkpoint a restored gateway was restored after."""
+    def __init__(self, store: Store, signer: CheckpointSigner, clock: Clock, *, holder: str) -> None:
+        """Take the ports. `holder` names this process; `signer` has the name of a new gateway's log: a restored one has its own."""
         self._store, self._signer, self._clock = store, signer, clock
-        self._holder, self._previous = holder, previous
+        self._holder = holder
 
     async def run_once(self) -> int:
         """Integrate up to `BATCH_COUNT_MAX` staged entries and sign the new head; return how many. A full batch: call again at once.
@@ -65,11 +66,13 @@ class Sequencer:
             return await work.take_lease(LEASE, self._holder, now, now + timedelta(seconds=LEASE_SECONDS)) is not None
 
     async def _open(self, work: UnitOfWork) -> list[tuple[int, bytes]]:
-        """Stage the entry that opens the log, and return it as the first of those to integrate."""
-        entry = LogOpened(at=moment(self._clock.now()), origin=self._signer.origin, previous=self._previous).encode()
-        await work.stage_evidence([entry])
+        """Return what to integrate first: the entry that opens the log, staged by who restored the gateway or else now, leads."""
         staged = await work.staged(OPENING_COUNT_MAX)
-        opening = [item for item in staged if item[1] == entry][-1:]
+        opening = [item for item in staged if opens(item[1])][-1:]
+        if not opening:
+            await work.stage_evidence([LogOpened(at=moment(self._clock.now()), origin=self._signer.origin).encode()])
+            staged = await work.staged(OPENING_COUNT_MAX)
+            opening = [item for item in staged if opens(item[1])][-1:]
         if not opening:
             raise InvariantError("more is staged than a new log may find", len(staged))
         return opening + [item for item in staged if item not in opening][: BATCH_COUNT_MAX - 1]
@@ -79,9 +82,23 @@ class Sequencer:
         hashes = [leaf_hash(entry) for _, entry in staged]
         after, nodes = append(before, hashes)
         leaves = [(staged_id, size + i, entry, hashes[i]) for i, (staged_id, entry) in enumerate(staged)]
+        origin = origin_in(staged[0][1] if not size else (await work.leaves(0, 1))[0][1])
         await work.integrate(leaves, nodes)
-        note = self._signer.sign(after.size, after.root)
+        note = replace(self._signer, origin=origin).sign(after.size, after.root)
         await work.add_checkpoint(after.size, after.root, note, self._clock.now())
+
+
+def opens(entry: bytes) -> bool:
+    """Say whether an entry opens a log."""
+    return OPENS in entry and isinstance(decode(entry), LogOpened)
+
+
+def origin_in(entry: bytes) -> str:
+    """Return the name of the log that an entry opens. Raises `InvariantError` for any other entry."""
+    opened = decode(entry)
+    if not isinstance(opened, LogOpened):
+        raise InvariantError("the first entry opens no log")
+    return opened.origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +116,11 @@ class Export:
 
     size: int
     checkpoints: tuple[str, ...]
+
+    @property
+    def origin(self) -> str:
+        """The name of the log."""
+        return self.checkpoints[-1].partition("\n")[0]
 
 
 class Evidence:

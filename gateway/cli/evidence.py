@@ -22,10 +22,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy.engine import make_url
 
 from gateway import bootstrap
+from gateway.app.ports import Store
 from gateway.app.sequence import Evidence
-from gateway.core.evidence import bundle
+from gateway.core.evidence import bundle, checkpoint, succession
 from gateway.core.evidence.bundle import Kept, Keys, Leaf, VerifiedLog
-from gateway.core.evidence.checkpoint import CheckpointKey
+from gateway.core.evidence.checkpoint import Checkpoint, CheckpointKey
 from gateway.core.evidence.errors import EvidenceError
 from gateway.core.keyring import Keyring
 from gateway.core.keys import Use, VerifyKey
@@ -53,6 +54,10 @@ def verify(
         Path | None,
         typer.Option(help="Public keys you hold, as keys.json. Without it the bundle's own are taken, and printed to be compared."),
     ] = None,
+    previous: Annotated[
+        Path | None,
+        typer.Option(help="Of a restored gateway: a checkpoint, or the bundle, of the log before. The first entry must follow it."),
+    ] = None,
     report: Annotated[Path | None, typer.Option(help="Write what was found good to this new file, as JSON.")] = None,
 ) -> None:
     """Check a bundle: signatures, every leaf, the root, every earlier checkpoint, and what others kept."""
@@ -66,6 +71,7 @@ def verify(
         _stop(UNREADABLE, "cannot read", [_reason(exc)])
     try:
         found = _verify(directory, against, trusted)
+        before = None if previous is None else _follow(found, previous, trusted)
         if report is not None:
             _write_new(report, _report(found))
     except EvidenceError as exc:
@@ -73,6 +79,9 @@ def verify(
     except OSError as exc:
         _stop(UNREADABLE, "cannot read or write", [_reason(exc)])
     _tell(found, trusted, own_keys=keys is None)
+    if before is not None:
+        head, more = before
+        typer.echo(f"its first entry follows {head.origin} with {head.size + more} entries; of these, {head.size} were given and fit")
 
 
 @app.command()
@@ -86,9 +95,8 @@ def export(
     """Write the log up to its newest checkpoint, to be checked anywhere. The gateway may run meanwhile."""
     settings = load_settings(config)
     _check_there(settings)
-    keys = public_keys(bootstrap.keystore(settings).own(), settings.id)
     try:
-        size = asyncio.run(_export(settings, keys, directory))
+        size = asyncio.run(_export(settings, directory))
     except RefusedInputError as exc:
         _stop(UNREADABLE, "cannot export", [exc.problem.detail])
     except OSError as exc:
@@ -103,12 +111,18 @@ def _check_there(settings: Settings) -> None:
         _stop(UNREADABLE, "cannot read", [f"{url.database}: there is no database"])
 
 
-async def _export(settings: Settings, keys: Keys, directory: Path) -> int:
+async def _export(settings: Settings, directory: Path) -> int:
+    keyring = bootstrap.keystore(settings).own()
     async with bootstrap.store_of(settings) as store:
-        evidence = Evidence(store)
-        found = await evidence.export()
-        await write_bundle(directory, evidence.leaves(found.size), checkpoints=found.checkpoints, keys=keys)
-        return found.size
+        return await export_log(store, keyring, directory)
+
+
+async def export_log(store: Store, keyring: Keyring, directory: Path) -> int:
+    """Write the log of a store to a new directory; return its size. Raises `RefusedInputError` before the first checkpoint, `OSError`."""
+    evidence = Evidence(store)
+    found = await evidence.export()
+    await write_bundle(directory, evidence.leaves(found.size), checkpoints=found.checkpoints, keys=public_keys(keyring, found.origin))
+    return found.size
 
 
 def public_keys(keyring: Keyring, origin: str) -> Keys:
@@ -161,6 +175,13 @@ def _verify(directory: Path, against: Path | None, keys: Keys) -> VerifiedLog:
     return bundle.verify_bundle(note, leaves, keys=keys, earlier=earlier, kept=kept)
 
 
+def _follow(found: VerifiedLog, path: Path, keys: Keys) -> tuple[Checkpoint, int]:
+    """Hold the first entry against the head of the log before; return that, and how many entries more it names."""
+    note = _text(path / CHECKPOINT if path.is_dir() else path)
+    before = checkpoint.verify(note, succession.keys_of(note.partition("\n")[0], keys.checkpoint))
+    return before, succession.follow(found.opened, before)
+
+
 def _kept(directory: Path) -> Iterator[Kept]:
     """Read what others kept: a file with an empty line in it is a signed note, any other has a receipt on each line."""
     for path in sorted(path for path in directory.rglob("*") if path.is_file()):
@@ -196,6 +217,7 @@ def _report(found: VerifiedLog) -> bytes:
         "origin": found.head.origin,
         "size": found.head.size,
         "root": found.head.root.hex(),
+        "previous": None if found.opened.previous is None else succession.describe(found.opened.previous),
         "keys": found.key_ids,
         "checkpoints": found.checkpoints_count,
         "receipts": found.receipts_count,
@@ -220,6 +242,9 @@ def _write_new(path: Path, content: bytes) -> None:
 def _tell(found: VerifiedLog, keys: Keys, *, own_keys: bool) -> None:
     typer.echo(f"good: {found.head.origin}, {found.head.size} entries from {found.first_at} to {found.last_at}")
     typer.echo(f"root {found.head.root.hex()}")
+    if found.opened.previous is not None:
+        before = found.opened.previous
+        typer.echo(f"opened after a restore; the log before: {before.origin}, {before.size} entries, root {before.root}")
     typer.echo("entries: " + ", ".join(f"{count} {kind}" for kind, count in found.kinds.items()))
     typer.echo(f"consistent with {found.checkpoints_count} other checkpoints; {found.receipts_count} receipts are in the log")
     if own_keys:

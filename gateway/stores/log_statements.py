@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Delete, Insert, Select, and_, bindparam, case, delete, func, insert, literal, or_, select
+from sqlalchemy import BigInteger, Delete, Insert, Select, Text, and_, bindparam, case, delete, func, insert, literal, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.sql.dml import ReturningInsert
 
@@ -104,6 +104,36 @@ def leaves() -> Select[Any]:
     """Read entries from a place on."""
     leaf = t.evidence_leaf
     return select(leaf.c.idx, leaf.c.entry).where(leaf.c.idx >= bindparam("start", type_=BigInteger)).order_by(leaf.c.idx).limit(LIMIT)
+
+
+@cache
+def empty_log() -> tuple[Delete, ...]:
+    """Delete the log, its tree, its checkpoints, and how far projections of it have come."""
+    return tuple(delete(table) for table in (t.evidence_leaf, t.evidence_node, t.checkpoint, t.cursor))
+
+
+# --- keys -------------------------------------------------------------------------------------------------------------
+
+
+@cache
+def destroy_message_keys() -> Delete:
+    """Delete the keys of messages."""
+    refs, key = lines(), t.message_key
+    return delete(key).where(tuple_(key.c.iss, key.c.jti).in_(select(at(refs, 0, Text), at(refs, 1, Text))))
+
+
+@cache
+def destroy_subject_keys() -> Delete:
+    """Delete the keys of subjects."""
+    keys, key = lines(), t.subject_key
+    return delete(key).where(key.c.key.in_(select(at(keys, 0, Text))))
+
+
+@cache
+def destroy_keys_under() -> Delete:
+    """Delete the keys of all subjects under epochs."""
+    epochs, key = lines(), t.subject_key
+    return delete(key).where(key.c.epoch.in_(select(at(epochs, 0, Text))))
 
 
 # --- cursors and versions ---------------------------------------------------------------------------------------------

@@ -457,6 +457,18 @@ class SqlUnitOfWork:
         given[log.destroy_keys_under] = [[epoch] for epoch in epochs]
         return sum([await self._run(statement(), lines=lines) for statement, lines in given.items() if lines])
 
+    async def replace_log(self, opening: bytes) -> None:
+        """Take the log away and stage the entry that opens the next."""
+        for statement in log.empty_log():
+            await self._run(statement)
+        await self.stage_evidence([opening])
+
+    async def destroy_keys(self, *, messages: Sequence[Ref], subjects: Sequence[SubjectKey], epochs: Sequence[str]) -> int:
+        """Delete keys; return how many there were."""
+        given = {log.destroy_message_keys: [[ref.iss, ref.jti] for ref in messages], log.destroy_subject_keys: [[key] for key in subjects]}
+        given[log.destroy_keys_under] = [[epoch] for epoch in epochs]
+        return sum([await self._run(statement(), lines=lines) for statement, lines in given.items() if lines])
+
     async def versions(self) -> dict[str, int]:
         """Return the schema's version and the oldest code version it supports."""
         return {row.name: row.value for row in await self._rows(log.versions())}

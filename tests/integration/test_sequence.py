@@ -10,7 +10,7 @@ from gateway.app.sequence import Evidence, Sequencer
 from gateway.contract.errors import InvariantError
 from gateway.core.evidence import bundle, checkpoint, entries, merkle
 from gateway.core.evidence.bundle import Keys
-from gateway.core.evidence.checkpoint import CheckpointSigner
+from gateway.core.evidence.checkpoint import CheckpointKey, CheckpointSigner
 from gateway.core.evidence.merkle import leaf_hash
 from gateway.core.problems import RefusedInputError
 from gateway.stores.open import open_store
@@ -61,12 +61,20 @@ async def test_an_idle_gateway_opens_its_log_once(store, sequencer):
     assert len(await integrated(store)) == 1
 
 
-async def test_a_restored_gateway_names_the_log_before(store, clock):
-    previous = entries.PreviousLog(origin="gateway.example/log/0", size=9, root="a" * 64)
-    await Sequencer(store, SIGNER, clock, holder="inner-1", previous=previous).run_once()
-    opened = entries.decode((await integrated(store))[0])
-    assert isinstance(opened, entries.LogOpened)
-    assert opened.previous == previous
+async def test_a_restored_gateway_opens_the_log_that_was_staged_for_it_under_its_own_name(store, sequencer):
+    previous = entries.PreviousLog(origin=ORIGIN, size=9, root="a" * 64)
+    opening = entries.LogOpened(at="2026-11-21T12:00:00.000000Z", origin=f"{ORIGIN}/2", previous=previous)
+    raw = await stage(store, 1)
+    async with store.unit_of_work() as work:
+        await work.replace_log(opening.encode())
+    assert await sequencer.run_once() == 2
+    await stage(store, 2)
+    await sequencer.run_once()
+    assert (await integrated(store))[:2] == [opening.encode(), *raw], "what opens the log is first, and there once"
+    async with store.reading() as work:
+        notes = [row.note for row in await work.checkpoints()]
+    key = CheckpointKey(f"{ORIGIN}/2", SIGNER.key.public)
+    assert [checkpoint.verify(note, [key]).origin for note in notes] == [f"{ORIGIN}/2"] * 2
 
 
 async def test_every_run_signs_the_head_of_what_it_integrated(store, sequencer):

@@ -67,6 +67,7 @@ class VerifiedLog:
     kinds: Mapping[str, int]
     first_at: str
     last_at: str
+    opened: entries.LogOpened  # the first entry: of a restored gateway it names the log before
 
 
 @dataclass(slots=True)
@@ -86,6 +87,7 @@ class _Pass:
     kinds: Counter[str] = field(default_factory=Counter)
     first_at: str = ""
     last_at: str = ""
+    opened: entries.LogOpened | None = None
 
 
 def verify_bundle(note: str, leaves: Iterable[Leaf], *, keys: Keys, earlier: Sequence[str] = (), kept: Sequence[Kept] = ()) -> VerifiedLog:
@@ -106,10 +108,12 @@ def verify_bundle(note: str, leaves: Iterable[Leaf], *, keys: Keys, earlier: Seq
         faults.append(fault)
         if len(faults) >= FAULTS_COUNT_MAX:
             break
-    if faults:
+    if walk.opened is None and not faults:
+        faults.append("the log has no first entry")
+    if faults or walk.opened is None:
         raise EvidenceError(*faults)
     key_ids = tuple(key.key_id.hex() for key in keys.checkpoint if key.name == head.origin)
-    return VerifiedLog(head, key_ids, *counted, dict(sorted(walk.kinds.items())), walk.first_at, walk.last_at)
+    return VerifiedLog(head, key_ids, *counted, dict(sorted(walk.kinds.items())), walk.first_at, walk.last_at, walk.opened)
 
 
 def _claim_head(name: str, note: str, *, head: Checkpoint, keys: Keys, claims: _Claims) -> Iterator[str]:
@@ -180,6 +184,8 @@ def _read(leaf: Leaf, walk: _Pass, promised: Sequence[tuple[str, Receipt]]) -> I
         yield f"leaf {leaf.index}: {'opens a log inside a log' if opens else 'does not open the log'}"
     if isinstance(entry, entries.LogOpened) and entry.origin != walk.origin:
         yield f"leaf {leaf.index}: opens another log, {entry.origin}"
+    if isinstance(entry, entries.LogOpened):
+        walk.opened = walk.opened or entry
     walk.kinds[entry.kind] += 1
     walk.first_at = walk.first_at or entry.at
     walk.last_at = entry.at
