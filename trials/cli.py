@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from tests.services.processes import UnavailableError
 from trials import report
+from trials.judge import Fault, Kind
 from trials.kinds import BY_NAME, EVERY, Trial
 from trials.results import ROOT, Book, add_up, commit_of
 from trials.run import Verdict, run_kind
@@ -135,6 +136,9 @@ def _kind(trial: Trial, wish: Wish, *, numbers: range, until: float, teller: _Te
         asyncio.run(run_kind(trial, seed=wish.seed, numbers=numbers, until=until, stop_at_fault=wish.until_fault, tell=teller.tell))
     except UnavailableError as exc:
         teller.skip(trial, str(exc).splitlines()[0])
+    except (AssertionError, RuntimeError) as exc:
+        fault = Fault(Kind.RECOVERY, f"the system could not be run: {str(exc).splitlines()[0]}")
+        teller.tell(Verdict(trial.name, numbers.start, wish.seed, 0, 0, [fault], [(0.0, str(exc))]))
 
 
 class _Teller:

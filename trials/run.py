@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
+from gateway.testing.partner import Behaviour
 from trials.evidence import Auditor
 from trials.judge import Fault, Kind, judge
 from trials.kinds import Opens, Scene, Trial
@@ -17,7 +18,9 @@ from trials.ledger import Entry, Ledger
 from trials.load import Load, dice_of
 from trials.system import System, folder_for_trials
 
-BEFORE_SECONDS: Final = (0.2, 1.5)  # of load, before the fault
+BEFORE_SECONDS: Final = (0.3, 2.0)  # of load, before the fault
+UNDER_WAY_SECONDS: Final = 5.0  # then for something to be under way
+UNHURRIED: Final = Behaviour(delay_seconds=0.15)  # partners under load: so that legs are under way at any moment
 REST_SECONDS: Final = 45.0  # for every sender to get the answer it waits for
 QUIET_SECONDS: Final = 60.0  # for every leg to come to its end
 LOOK_SECONDS: Final = 0.25
@@ -58,6 +61,8 @@ class Course:
             verdict.timeline.append((time.monotonic() - begun, what))
 
         self.load.may_die = frozenset()
+        for simulator in self.system.gw.pushed.values():
+            simulator.behaviour = UNHURRIED
         self.load.go(self.made)
         say("load")
         await self._strike(trial, Scene(self.system, self.load, dice, say))
@@ -77,6 +82,7 @@ class Course:
 
     async def _strike(self, trial: Trial, scene: Scene) -> None:
         await scene.wait(*BEFORE_SECONDS)
+        await self._under_way()
         try:
             await trial.strike(scene)
         except (AssertionError, TimeoutError) as exc:
@@ -85,6 +91,15 @@ class Course:
         finally:
             self.system.heal()
         await scene.wait(0, 0.5)
+
+    async def _under_way(self) -> None:
+        """Wait until a message is receipted, and another one not yet."""
+        end = time.monotonic() + UNDER_WAY_SECONDS
+        while time.monotonic() < end:
+            asked = [entry.receipted_at is None for entry in self.load.ledger.open() if entry.trial == self.made]
+            if len(set(asked)) == 2:
+                return
+            await asyncio.sleep(0.01)
 
     async def _quiet(self) -> None:
         """Wait until the senders have seen the end of all their messages, and all records are answered."""
