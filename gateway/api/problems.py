@@ -13,7 +13,7 @@ from gateway.contract.errors import InvariantError
 from gateway.core.problems import Code, Problem
 
 MEDIA_TYPE: Final = "application/problem+json"
-RETRY_SECONDS: Final = 2  # asked of a partner that gets 503
+RETRY_SECONDS: Final = 2  # asked of a partner that gets 503, and 429 where nothing else is known
 PAGES: Final = "/v1/problems/"  # `type` is a relative URI reference (RFC 9457, section 3.1.1): the same behind any host name
 
 STATUS: Final[Mapping[Code, int]] = {
@@ -38,6 +38,7 @@ STATUS: Final[Mapping[Code, int]] = {
     Code.TOO_MANY_LINES: 413,
     Code.MEDIA_TYPE_WRONG: 415,
     Code.METHOD_WRONG: 405,
+    Code.RATE_LIMITED: 429,
     Code.UNAVAILABLE: 503,
     Code.INTERNAL: 500,
 }
@@ -81,13 +82,13 @@ def document(faults: Sequence[Fault], *, rejection: str | None = None) -> dict[s
     return found if rejection is None else {**found, "rejection": rejection}
 
 
-def headers_of(status: int) -> dict[str, str]:
-    """Return the headers that go with an error of this status."""
+def headers_of(status: int, *, wait_seconds: int = RETRY_SECONDS) -> dict[str, str]:
+    """Return the headers that go with an error of this status; `wait_seconds`: when it makes sense to come again."""
     match status:
         case 401:
             return {"WWW-Authenticate": 'Bearer realm="gateway"'}
-        case 503:
-            return {"Retry-After": str(RETRY_SECONDS)}
+        case 429 | 503:
+            return {"Retry-After": str(wait_seconds)}
         case _:
             return {}
 

@@ -38,6 +38,7 @@ from gateway.app.ports import (
     UnitOfWork,
     WatchRow,
 )
+from gateway.app.quota import Quota
 from gateway.app.safe import Safe
 from gateway.app.settle import Change, Settle
 from gateway.app.world import Holder, World
@@ -112,6 +113,7 @@ class _Batch:
     world: World
     locked: Locked
     history: History
+    quota: Quota
     checkpoint: str | None
     messages: list[MessageRow] = field(default_factory=list)
     legs: list[LegRow] = field(default_factory=list)
@@ -252,7 +254,8 @@ class Intake:
         note = None if checkpoint is None else checkpoint.note
         locked = Locked(rows_locked)
         history = History(work, self._safe, self._outgoings, locked=locked, world=world)
-        return _Batch(now, world, locked, history, note)
+        quota = await Quota.lock(work, [accepted.message for accepted in fresh.values()], directory=world.directory, now=now)
+        return _Batch(now, world, locked, history, quota, note)
 
     def _subject(self, message: Message, answered: Mapping[Jti, Answered]) -> SubjectKey:
         """Return the subject's key; a reply counts to the original's."""
@@ -274,6 +277,7 @@ class Intake:
         told = _told(message, answered)
         subject = batch.locked.rows[self._subject(message, answered)]
         facts = await batch.history.facts(message, subject.key, self._spelt(told, message))
+        facts = replace(facts, urgent_spent=batch.quota.spent(message))
         decision = decide(accepted, facts, grounds=world.grounds, now=now, new_id=lambda: self._dice.uuid7(now))
         if isinstance(decision, Rejected):
             batch.rejected[message.ref] = self._reject(_signed_of(accepted), decision, batch)
@@ -285,6 +289,7 @@ class Intake:
         legs, refusals = rows.rows_of(
             message, decision, subject=subject.key, seq=batch.locked.next(subject.key), policy_digest=world.grounds.policies.digest, now=now
         )
+        batch.quota.use(message)
         entry = records.accepted_entry(row, message.digest, legs, refusals, now)
         batch.messages.append(row)
         batch.watches += watch_rows(row, message, decision, tables=world.context.tables, now=now)
@@ -345,6 +350,7 @@ class Intake:
         if batch.lines:
             await work.give_turns(batch.lines)
         await batch.locked.save(work)
+        await batch.quota.save(work)
         await work.save_receipts(batch.receipts)
         await work.unclaim(sorted(batch.rejected))
 

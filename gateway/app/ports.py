@@ -207,6 +207,12 @@ class UnitOfWork(Protocol):
     async def heads(self, keys: Sequence[SubjectKey], *, besides: PartnerId) -> dict[SubjectKey, list[Head]]:
         """Return what was said of subjects, oldest first, without what came by the channel `besides` (the gateway's own)."""
 
+    async def lock_senders(self, senders: Sequence[PartnerId]) -> dict[PartnerId, datetime | None]:
+        """Lock senders' rows (insert if missing) in key order, after subjects; return when the urgent quota of each is whole again."""
+
+    async def save_senders(self, until: Mapping[PartnerId, datetime]) -> None:
+        """Store when the urgent quotas of locked senders will be whole again."""
+
     async def add_messages(self, rows: Sequence[MessageRow]) -> None:
         """Insert messages."""
 
@@ -379,12 +385,6 @@ class UnitOfWork(Protocol):
 
     async def leaves(self, start: int, limit: int) -> list[tuple[int, bytes]]:
         """Return integrated entries from `start`."""
-
-    async def replace_log(self, opening: bytes) -> None:
-        """Take the log away, its checkpoints and projections with it, and stage the entry that opens the next. For a restore alone."""
-
-    async def destroy_keys(self, *, messages: Sequence[Ref], subjects: Sequence[SubjectKey], epochs: Sequence[str]) -> int:
-        """Delete keys of messages, of subjects, and of all subjects under an epoch; return how many there were."""
 
     async def replace_log(self, opening: bytes) -> None:
         """Take the log away, its checkpoints and projections with it, and stage the entry that opens the next. For a restore alone."""

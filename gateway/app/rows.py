@@ -46,6 +46,8 @@ def _facts(facts: Facts, marks: tuple[str, ...]) -> bytes:
     """Write down what a decision rested on (R-GEN-21): which messages, not again what they say."""
     answered = facts.answered
     value: dict[str, Any] = {"unread": list(facts.unread), "marks": list(marks)}
+    if facts.urgent_spent:
+        value["urgent_spent"] = True
     if answered is not None:
         value["answered"] = {"leg_id": answered.leg_id, "jti": answered.jti, "partner": answered.partner, "state": answered.state.value}
     if facts.earlier:

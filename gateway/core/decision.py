@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 
 from gateway.contract.values import Country, Environment, Jti, LegId, Removed, Role
 from gateway.core.admission import Accepted, Rejected
@@ -17,6 +18,7 @@ from gateway.core.families import CORRECTION
 from gateway.core.message import Message, Signed
 from gateway.core.minimise import minimise, reasons
 from gateway.core.policy import Effect, PartnerAnswer, PolicySet, context_of
+from gateway.core.problems import Code, Problem, Severity
 from gateway.core.profiles import Profile
 from gateway.core.recipients import lane_of, leg_expiry, leg_hold, leg_refusal, own_refusal
 from gateway.core.reference import Reference
@@ -24,6 +26,12 @@ from gateway.core.routing import Routed, route
 from gateway.core.rules import RuleContext, RuleTables
 from gateway.core.rules.earlier import check_earlier, is_marked_wrong
 from gateway.core.schema import Schemas
+
+QUOTA_SPENT: Final = Problem(
+    code=Code.RATE_LIMITED, detail="more messages in the fastest lane than its sender has an hour: this one goes in the next",
+    expected="IMMEDIATE where a minute counts, or a larger quota agreed with the desk", pointer="/routing/priority",
+    severity=Severity.WARNING,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +63,7 @@ def decide(accepted: Accepted, facts: Facts, *, grounds: Grounds, now: datetime,
         signed = Signed(message.iss, message.jti, message.digest)
         return Rejected((*found, *(notice for notice in accepted.notices if notice.is_error)), signed, trusted=True, reason="faults")
     routed = route(message, grounds.directory, grounds.reference, home=sender.country, now=now, facts=facts)
-    routed = replace(routed, notices=(*found, *routed.notices))
+    routed = replace(routed, notices=(*found, *_slower(message, facts), *routed.notices))
     decision = decide_for(message, routed, facts, home=sender.country, grounds=grounds, now=now, new_id=new_id)
     alerts = alerts_of(message, facts, ctx, directory=grounds.directory)
     return replace(decision, alerts=alerts, recalls=_recalls(message, facts), marks=marks_of(message, facts, ctx))
@@ -90,6 +98,13 @@ def look_again(
     return grounds.policies.decide_partner(context_of(message, profile, roles, home=home, on=now.date()))
 
 
+def _slower(message: Message, facts: Facts) -> tuple[Problem, ...]:
+    """Say that a message goes in a slower lane than it asks for: it is accepted all the same, for urgency is no reason to lose anything."""
+    if lane_of(message, urgent_spent=facts.urgent_spent) is lane_of(message):
+        return ()
+    return (QUOTA_SPENT,)
+
+
 def _recalls(message: Message, facts: Facts) -> tuple[Recall, ...]:
     original = original_of(message, facts) if message.family.name == CORRECTION else None
     return () if original is None else tuple(recalls(message, original))
@@ -121,7 +136,8 @@ def _one(  # noqa: PLR0913 -- see decide_for
     expires_at, delete_by = leg_expiry(message, profile, accepted_at=now)
     return PlannedLeg(
         leg_id=LegId(new_id()), jti=Jti(new_id()), partner=profile.id, countries=candidate.countries, roles=candidate.roles,
-        lane=lane_of(message), groups=groups, removed=_removed(message, profile, answer, groups=groups, grounds=grounds),
+        lane=lane_of(message, urgent_spent=facts.urgent_spent), groups=groups,
+        removed=_removed(message, profile, answer, groups=groups, grounds=grounds),
         because=answer.send.because, expires_at=expires_at, delete_by=delete_by, hold=hold, hold_because=because,
     )  # fmt: skip
 

@@ -104,6 +104,7 @@ class Facts:
     earlier: tuple[Earlier, ...] = ()  # oldest first
     families: frozenset[str] = frozenset()  # of all that is known of the subject, opened or not
     of_referral: bool = False  # its `txn` is the id of a referral, and it is kept among registers' messages (R-REF-03)
+    urgent_spent: bool = False  # its sender's quota of the fastest lane is used up
     unread: tuple[str, ...] = ()  # names of facts that could not be read: every leg is then held (FACT_UNREAD)
 
     def of(self, *families: str) -> tuple[Earlier, ...]:

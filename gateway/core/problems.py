@@ -41,6 +41,7 @@ class Code(StrEnum):
     TOO_MANY_LINES = "too-many-lines"
     MEDIA_TYPE_WRONG = "media-type-wrong"
     METHOD_WRONG = "method-wrong"
+    RATE_LIMITED = "rate-limited"
     UNAVAILABLE = "unavailable"
     INTERNAL = "internal"
 
@@ -98,6 +99,15 @@ class MalformedError(RefusedInputError):
     def __init__(self, detail: str, *, code: Code = Code.NOT_A_TOKEN, expected: str = "", claim: str | None = None) -> None:
         """Describe the fault without quoting the input."""
         super().__init__(Problem(code=code, detail=detail, expected=expected, claim=claim))
+
+
+class TooManyError(RefusedInputError):
+    """More than the sender may send in this time. `wait_seconds` is when it may again."""
+
+    def __init__(self, detail: str, wait_seconds: int) -> None:
+        """Say what there was too much of."""
+        super().__init__(Problem(code=Code.RATE_LIMITED, detail=detail, expected=f"again after {wait_seconds} s"))
+        self.wait_seconds = wait_seconds
 
 
 class UntrustedError(RefusedInputError):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from gateway.contract.values import Country, Environment, PartnerId, Role
+from gateway.core import limits
 from gateway.core.quiet import QuietHours
 
 
@@ -71,6 +72,8 @@ class Profile:
     managing_authority: PartnerId | None = None  # gets alerts about subjects of this register
     hub: PartnerId | None = None
     iat_age_seconds: int = 3 * 86_400  # how old a submission on this channel may be
+    requests_per_minute: int = limits.REQUESTS_PER_MINUTE  # of its requests to us, each line of a body of many among them; more get 429
+    urgent_per_hour: int = limits.URGENT_PER_HOUR  # of its messages in the fastest lane; more go in the next, with a warning in the receipt
     suspended: bool = False
     requires_mtls: bool = False
     client_certificates: frozenset[str] = frozenset()  # hex SHA-256 of its TLS client certificates

@@ -160,18 +160,19 @@ def leg_expiry(message: Message, profile: Profile, *, accepted_at: datetime) -> 
     return min(delete_by, accepted_at + timedelta(seconds=profile.delivery.expire_seconds)), delete_by
 
 
-def lane_of(message: Message) -> Lane:
-    """Return the lane asked for, and no slower one than a rule says.
+def lane_of(message: Message, *, urgent_spent: bool = False) -> Lane:
+    """Return the lane asked for, and no slower one than a rule says; `urgent_spent`: its sender has asked for the fastest too often.
 
     IMMEDIATE for an immediate risk (R-INT-05) and a safeguarding concern (R-SAF-02); PRIORITY for a journey DETECTED or ATTEMPTED
     (R-TRV-19) and a level VERY_HIGH (R-RSK-17).
     """
     if message.body.get("immediate_risk") is True or is_concern(message.family.name, message.body):
         return Lane.IMMEDIATE
+    asked = Lane.PRIORITY if urgent_spent and message.lane is Lane.IMMEDIATE else message.lane
     undeclared = message.family.name == TRAVEL and not is_declared(message.body)
     if undeclared or _very_high(message.body):
-        return max(message.lane, Lane.PRIORITY, key=lambda lane: lane.rank)
-    return message.lane
+        return max(asked, Lane.PRIORITY, key=lambda lane: lane.rank)
+    return asked
 
 
 def _very_high(body: Mapping[str, Any]) -> bool:

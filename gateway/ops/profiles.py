@@ -151,6 +151,8 @@ class _Profile(_Table):
     managing_authority: str | None = None
     hub: str | None = None
     iat_age_seconds: int = Field(default=3 * 86_400, ge=60, le=limits.IAT_AGE_SECONDS_MAX)
+    requests_per_minute: int = Field(default=limits.REQUESTS_PER_MINUTE, ge=1, le=10_000_000)
+    urgent_per_hour: int = Field(default=limits.URGENT_PER_HOUR, ge=1, le=1_000_000)
     suspended: bool = False
     requires_mtls: bool = False
     client_certificates: frozenset[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = frozenset()

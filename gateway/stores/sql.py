@@ -29,6 +29,7 @@ from gateway.core.circuit import Circuit
 from gateway.core.delivery import State
 from gateway.core.facts import Answered, Head
 from gateway.core.message import Signed
+from gateway.stores import line_statements as line
 from gateway.stores import log_statements as log
 from gateway.stores import statements as s
 from gateway.stores.types import EPOCH, MICROSECOND
@@ -172,6 +173,17 @@ class SqlUnitOfWork:
             found.setdefault(row.subject, []).append(Head(Ref(row.iss, row.jti), row.family, row.txn, row.received_at))
         return found
 
+    async def lock_senders(self, senders: Sequence[PartnerId]) -> dict[PartnerId, datetime | None]:
+        """Insert missing senders and lock all; return when the urgent quota of each will be whole again."""
+        if not senders:
+            return {}
+        await self._run(line.insert_senders(), lines=_singles(senders))
+        return {row.sender: row.urgent_until for row in await self._rows(line.lock_senders(), lines=_singles(senders))}
+
+    async def save_senders(self, until: Mapping[PartnerId, datetime]) -> None:
+        """Store when the urgent quotas of locked senders will be whole again."""
+        await self._many(line.save_sender(), [{"of_sender": sender, "new_until": at} for sender, at in sorted(until.items())])
+
     async def add_messages(self, rows: Sequence[MessageRow]) -> None:
         """Insert messages and, in a table apart, their keys."""
         data, keys = s.insert_messages()
@@ -226,17 +238,19 @@ class SqlUnitOfWork:
 
     async def circuits(self, partners: Sequence[PartnerId]) -> dict[PartnerId, Circuit]:
         """Lock the partners' rows that nobody else holds, and return their circuits; one without a leg has none."""
-        rows = await self._rows(s.circuits(), lines=_singles(partners)) if partners else ()
+        rows = await self._rows(line.circuits(), lines=_singles(partners)) if partners else ()
         return {row.partner: _circuit(row) for row in rows}
 
     async def troubles(self) -> dict[PartnerId, Circuit]:
         """Return the circuits that are not at rest."""
-        return {row.partner: _circuit(row) for row in await self._rows(s.troubles())}
+        return {row.partner: _circuit(row) for row in await self._rows(line.troubles())}
 
     async def save_circuits(self, circuits: Mapping[PartnerId, Circuit]) -> None:
         """Write the circuits of locked partners."""
-        rows = [{"of_partner": id_, **{f"new_{name}": getattr(circuit, name) for name in s.CIRCUIT}} for id_, circuit in circuits.items()]
-        await self._many(s.save_circuit(), rows)
+        rows = [
+            {"of_partner": id_, **{f"new_{name}": getattr(circuit, name) for name in line.CIRCUIT}} for id_, circuit in circuits.items()
+        ]
+        await self._many(line.save_circuit(), rows)
 
     async def wake(self, partner: PartnerId, now: datetime, *, limit: int) -> int:
         """Make legs of a locked partner due that wait after a failure."""
@@ -457,18 +471,6 @@ class SqlUnitOfWork:
         given[log.destroy_keys_under] = [[epoch] for epoch in epochs]
         return sum([await self._run(statement(), lines=lines) for statement, lines in given.items() if lines])
 
-    async def replace_log(self, opening: bytes) -> None:
-        """Take the log away and stage the entry that opens the next."""
-        for statement in log.empty_log():
-            await self._run(statement)
-        await self.stage_evidence([opening])
-
-    async def destroy_keys(self, *, messages: Sequence[Ref], subjects: Sequence[SubjectKey], epochs: Sequence[str]) -> int:
-        """Delete keys; return how many there were."""
-        given = {log.destroy_message_keys: [[ref.iss, ref.jti] for ref in messages], log.destroy_subject_keys: [[key] for key in subjects]}
-        given[log.destroy_keys_under] = [[epoch] for epoch in epochs]
-        return sum([await self._run(statement(), lines=lines) for statement, lines in given.items() if lines])
-
     async def versions(self) -> dict[str, int]:
         """Return the schema's version and the oldest code version it supports."""
         return {row.name: row.value for row in await self._rows(log.versions())}
@@ -508,7 +510,7 @@ def _leg(row: Row[Any]) -> LegRow:
 
 
 def _circuit(row: Row[Any]) -> Circuit:
-    return Circuit(**{name: getattr(row, name) for name in s.CIRCUIT})
+    return Circuit(**{name: getattr(row, name) for name in line.CIRCUIT})
 
 
 def _watch(row: Row[Any]) -> WatchRow:

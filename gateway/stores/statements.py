@@ -1,8 +1,8 @@
 """Every statement, by name. Built once; values are bound when it runs; many rows come as one parameter.
 
-Order of locks, kept by every transaction, so that none waits in a circle: claims, then subjects, then watches, then partners' rows,
-then legs; within each in key order. A statement that must lock before it writes does so in a CTE sorted by key. SQLite has one writer and
-leaves `FOR UPDATE` out. `postgresql.insert` serves both: SQLite took its ON CONFLICT from there.
+Order of locks, kept by every transaction, so that none waits in a circle: claims, then subjects, then senders' rows, then watches, then
+partners' rows, then legs; within each in key order. A statement that must lock before it writes does so in a CTE sorted by key. SQLite
+has one writer and leaves `FOR UPDATE` out. `postgresql.insert` serves both: SQLite took its ON CONFLICT from there.
 """
 
 from __future__ import annotations
@@ -71,7 +71,6 @@ MOVED: Final = (
     "released_under",
 )  # an acceptance may lift a claimed leg: only who has locked it may write its lane
 SIGNED: Final = ("signed", "signed_digest")  # once
-CIRCUIT: Final = ("failures", "failing_since", "open_until", "asked_until", "woken_at")
 
 
 # --- intake -----------------------------------------------------------------------------------------------------------
@@ -318,28 +317,6 @@ def oldest_due() -> Select[Any]:
 def lock_partner() -> Select[Any]:
     """Lock a partner's row: who claims next counts what this one has claimed."""
     return select(t.partner_line.c.partner).where(t.partner_line.c.partner == PARTNER).with_for_update()
-
-
-@cache
-def circuits() -> Select[Any]:
-    """Lock those partners' rows that nobody else holds, in key order, and read their circuits."""
-    names, line = lines(), t.partner_line
-    return select(line).where(line.c.partner.in_(select(at(names, 0)))).order_by(line.c.partner).with_for_update(skip_locked=True)
-
-
-@cache
-def troubles() -> Select[Any]:
-    """Read the circuits that are not at rest, without a lock: partners are few."""
-    line = t.partner_line
-    return select(line).where(or_(line.c.failures > 0, line.c.open_until.is_not(None)))
-
-
-@cache
-def save_circuit() -> Update:
-    """Write the circuit of a locked partner."""
-    line = t.partner_line
-    new = {name: bindparam(f"new_{name}", type_=line.c[name].type) for name in CIRCUIT}
-    return update(line).where(line.c.partner == PARTNER).values(new)
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 from gateway.app.ports import Store
@@ -23,7 +24,26 @@ async def set_circuit(store: Store, partner: PartnerId, circuit: Circuit) -> Non
 
 
 class CircuitContract:
-    """What is known of partners' endpoints."""
+    """What is known of partners' endpoints, and of what senders have used."""
+
+    async def test_a_sender_s_quota_is_whole_at_first_and_read_as_it_was_written(self, store: Store) -> None:
+        async with store.unit_of_work() as work:
+            assert await work.lock_senders([SOUTH, NORTH]) == {NORTH: None, SOUTH: None}
+            await work.save_senders({NORTH: UNTIL})
+        async with store.unit_of_work() as work:
+            assert await work.lock_senders([NORTH, SOUTH]) == {NORTH: UNTIL, SOUTH: None}
+            assert await work.lock_senders([]) == {}
+
+    async def test_who_uses_a_quota_at_once_uses_it_one_after_the_other(self, store: Store) -> None:
+        async def use() -> None:
+            async with store.unit_of_work() as work:
+                before = (await work.lock_senders([NORTH]))[NORTH]
+                await asyncio.sleep(0)
+                await work.save_senders({NORTH: (before or NOW) + SECOND})
+
+        await asyncio.gather(*(use() for _ in range(8)))
+        async with store.unit_of_work() as work:
+            assert await work.lock_senders([NORTH]) == {NORTH: NOW + 8 * SECOND}
 
     async def test_a_circuit_is_at_rest_at_first_and_read_as_it_was_written(self, store: Store) -> None:
         await put(store, leg("l1"), leg("s1", SOUTH))

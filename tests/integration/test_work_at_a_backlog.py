@@ -20,6 +20,7 @@ from gateway.contract.errors import DeliveryError
 from gateway.contract.values import Lane, PartnerId, SubjectKey
 from gateway.core.circuit import REST
 from gateway.core.delivery import Event, State
+from gateway.stores import line_statements as line
 from gateway.stores import statements as s
 from gateway.stores.open import migrate
 from gateway.stores.postgres import PostgresStore
@@ -38,7 +39,7 @@ STATEMENTS = [
     pytest.param(s.claim_legs(), CLAIM | {"of_lane": Lane.ROUTINE}, id="a claim from the backlog"),
     pytest.param(s.claim_legs(), CLAIM | {"of_lane": Lane.IMMEDIATE}, id="a claim of what is urgent"),
     pytest.param(s.under_way(), PARTNER, id="what is under way"),
-    pytest.param(s.circuits(), {"lines": [[NORTH]]}, id="the circuits"),
+    pytest.param(line.circuits(), {"lines": [[NORTH]]}, id="the circuits"),
     pytest.param(s.wake(), PARTNER | {"limit": LIMIT}, id="what waits after a failure"),
     pytest.param(s.due_timers(), {"now": NOW, "limit": LIMIT}, id="what has run out"),
     pytest.param(s.oldest_due(), {}, id="the oldest due"),

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.contract.values import Lane
 from gateway.core.delivery import State
+from gateway.stores import line_statements as line
 from gateway.stores import log_statements as log
 from gateway.stores import statements as s
 from gateway.stores.sqlite import SqliteStore
@@ -35,7 +36,8 @@ PLANS = [
     (s.previous_sent(), {"lines": LINE}, {"last": {"ix_leg_sent"}}),
     (s.undelivered_before(), {"lines": ID}, {"leg": {PK}, "aside": {"ix_leg_aside"}}),
     (s.due_partners(), {"now": NOW}, {"leg": {"ix_leg_due"}, "first": {"ix_leg_open"}}),
-    (s.circuits(), {"lines": ID}, {"partner_line": {PK}}),
+    (line.lock_senders(), {"lines": ID}, {"sender_line": {PK}}),
+    (line.circuits(), {"lines": ID}, {"partner_line": {PK}}),
     (s.wake(), PARTNER | {"limit": 9}, {"leg": {"ix_leg_due", PK}}),
     (s.under_way(), PARTNER, {"leg": {"ix_leg_claimed"}}),
     (s.claim_legs(), CLAIM | {"of_lane": Lane.ROUTINE}, {"leg": {"ix_leg_due", PK}, "first": {"ix_leg_open"}}),

@@ -1,0 +1,59 @@
+"""Statements about the rows of partners and senders: how a partner's line stands, and what a sender has used of its quota."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, Final
+
+from sqlalchemy import Insert, Select, Text, Update, bindparam, literal, or_, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from gateway.stores import tables as t
+from gateway.stores.types import Moment, at, lines
+
+CIRCUIT: Final = ("failures", "failing_since", "open_until", "asked_until", "woken_at")
+PARTNER: Final = bindparam("of_partner", type_=Text)
+
+
+@cache
+def insert_senders() -> Insert:
+    """Insert the senders' rows that are missing, in key order."""
+    names = lines()
+    rows = select(at(names, 0).label("sender")).where(literal(1) == 1).order_by("sender")
+    return upsert(t.sender_line).from_select(["sender"], rows).on_conflict_do_nothing()
+
+
+@cache
+def lock_senders() -> Select[Any]:
+    """Lock senders' rows, in key order."""
+    names, line = lines(), t.sender_line
+    return select(line).where(line.c.sender.in_(select(at(names, 0)))).order_by(line.c.sender).with_for_update()
+
+
+@cache
+def save_sender() -> Update:
+    """Write how much of its urgent quota a locked sender has used."""
+    line = t.sender_line
+    return update(line).where(line.c.sender == bindparam("of_sender")).values(urgent_until=bindparam("new_until", type_=Moment))
+
+
+@cache
+def circuits() -> Select[Any]:
+    """Lock those partners' rows that nobody else holds, in key order, and read their circuits."""
+    names, line = lines(), t.partner_line
+    return select(line).where(line.c.partner.in_(select(at(names, 0)))).order_by(line.c.partner).with_for_update(skip_locked=True)
+
+
+@cache
+def troubles() -> Select[Any]:
+    """Read the circuits that are not at rest, without a lock: partners are few."""
+    line = t.partner_line
+    return select(line).where(or_(line.c.failures > 0, line.c.open_until.is_not(None)))
+
+
+@cache
+def save_circuit() -> Update:
+    """Write the circuit of a locked partner."""
+    line = t.partner_line
+    new = {name: bindparam(f"new_{name}", type_=line.c[name].type) for name in CIRCUIT}
+    return update(line).where(line.c.partner == PARTNER).values(new)
