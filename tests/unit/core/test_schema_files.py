@@ -159,6 +159,35 @@ def test_no_family_has_a_place_for_a_victim_s_identity():
     assert not names & {"victim_name", "victim", "victims", "victim_id"}
 
 
+NAMES_A_PERSON = re.compile(r"/(person|reported-person|name)\.json(#/properties/names)?$")
+PERSONS = {
+    "/person": {"breach-notification", "order-summary", "registration-record", "risk-update", "supervision-transfer", "support-referral",
+                "travel-notification"},
+    "/person/names": {"information-request"},
+    "/persons/-/person": {"intelligence-report"},
+}  # fmt: skip
+"""Where the body of a family names anybody: whom the message is about, and with whom, in a report (R-GEN-08)."""
+
+
+def test_nobody_is_named_but_whom_a_message_is_about():
+    """A place for one more person, in a family or an extension, is a place for a victim: it is argued here first."""
+    found: dict[str, set[str]] = {}
+    for name, schema in RAW.items():
+        if name.startswith("/schemas/common/"):
+            continue  # blocks: what refers to them is looked at
+        for path, node in nodes(schema):
+            if NAMES_A_PERSON.search(node.get("$ref", "")):
+                found.setdefault(path.partition("/body")[2] or f"{name} {path}", set()).add(name.split("/")[-2])
+    assert found == PERSONS
+
+
+def test_a_block_that_names_somebody_is_part_of_a_person():
+    names = {name for name, schema in RAW.items() for _, node in nodes(schema) if NAMES_A_PERSON.search(node.get("$ref", ""))}
+    assert {name for name in names if name.startswith("/schemas/common/")} == {
+        "/schemas/common/person.json", "/schemas/common/reported-person.json",
+    }  # fmt: skip
+
+
 def test_examples_are_no_families():
     assert load_schema_files(FOLDER).families.keys() == set(FAMILIES)
 
