@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
-from gateway.core.evidence.entries import Accepted, Entry, Erased, Extended, Held, Leg, LegMoved, Receipted, Rejected
+from gateway.core.evidence.entries import Accepted, Entry, Erased, Extended, Held, Leg, LegMoved, Receipted
 
 OVER: Final = frozenset({"delivered", "receipted", "refused", "cancelled", "expired"})  # a dead leg may be tried again
 
@@ -20,20 +20,21 @@ class OpenLeg:
     state: str
 
 
-@dataclass(slots=True)
 class Ledger:
     """The sum of a log's entries. Feed it from the first entry on."""
 
-    senders: dict[str, str] = field(default_factory=dict)  # partner → when its last message was accepted
-    legs: dict[str, OpenLeg] = field(default_factory=dict)
-    last_at: str = ""
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self.senders: dict[str, str] = {}  # partner → when its last message was accepted
+        self.legs: dict[str, OpenLeg] = {}
+        self.last_at = ""
 
     def take(self, entry: Entry) -> None:
         """Take the next entry."""
         self.last_at = max(self.last_at, entry.at)
         match entry:
             case Accepted() | Extended():
-                if entry.kind == "accepted" and getattr(entry, "digest", None) is not None:  # else it is the gateway's own
+                if isinstance(entry, Accepted) and entry.digest is not None:  # else it is the gateway's own
                     self.senders[entry.iss] = entry.at
                 for leg in entry.legs:
                     self._decided(leg)
@@ -56,22 +57,20 @@ class Ledger:
             self.legs[leg.leg_id] = leg
 
 
-@dataclass(slots=True)
 class Since:
     """What entries after the backup say: known only where somebody outside kept them."""
 
-    accepted: list[tuple[str, str]] = field(default_factory=list)  # (iss, jti) of messages of partners
-    rejected_count: int = 0
-    moved: dict[str, OpenLeg] = field(default_factory=dict)
-    erased: list[Erased] = field(default_factory=list)
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self.accepted: list[tuple[str, str]] = []  # (iss, jti) of messages of partners
+        self.moved: dict[str, OpenLeg] = {}
+        self.erased: list[Erased] = []
 
     def take(self, entry: Entry) -> None:
         """Take the next entry."""
         match entry:
             case Accepted() if entry.digest is not None:
                 self.accepted.append((entry.iss, entry.jti))
-            case Rejected():
-                self.rejected_count += 1
             case LegMoved():
                 self.moved[entry.leg_id] = OpenLeg(entry.leg_id, entry.jti, entry.partner, entry.state)
             case Receipted():
