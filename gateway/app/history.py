@@ -16,7 +16,7 @@ from gateway.contract.errors import GatewayError
 from gateway.contract.values import Jti, Ref, SubjectKey
 from gateway.core import facts
 from gateway.core.facts import CONVERSATIONS, Answered, Earlier, EarlierLeg, Facts, Head
-from gateway.core.families import REFERRAL
+from gateway.core.families import ACKNOWLEDGEMENT, REFERRAL
 from gateway.core.limits import EARLIER_COUNT_MAX
 from gateway.core.message import Message
 
@@ -55,7 +55,7 @@ class History:
         unread = UNREAD if len(wanted) > EARLIER_COUNT_MAX or any(e is None for e in found) else ()
         earlier = sorted((e for e in found if e is not None), key=lambda e: (e.received_at, e.message.jti))
         families = frozenset(head.family for head in self._heads.get(subject, ()))
-        of_referral = message.txn in self._referred and _may_join(message, subject)
+        of_referral = (message.txn in self._referred and _may_join(message, subject)) or _strays(message, subject)
         return Facts(answered=told, earlier=tuple(earlier), families=families, of_referral=of_referral, unread=unread)
 
     def add(self, message: Message, subject: SubjectKey, legs: Sequence[LegRow], now: datetime) -> None:
@@ -90,6 +90,11 @@ def _may_join(message: Message, subject: SubjectKey) -> bool:
     """Say whether a message is kept among registers' and takes up a conversation that nothing it answers vouches for (R-CNV-01)."""
     answers = message.in_response_to is not None and message.family.name in CONVERSATIONS
     return not is_referral(subject) and not answers and message.txn != message.jti
+
+
+def _strays(message: Message, subject: SubjectKey) -> bool:
+    """Say whether what is no referral answers one, or an acknowledgement of one: it would be kept, and found, with it (R-REF-03)."""
+    return is_referral(subject) and message.family.name not in {REFERRAL, ACKNOWLEDGEMENT}
 
 
 def _leg(leg: LegRow) -> EarlierLeg:

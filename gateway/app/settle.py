@@ -145,7 +145,8 @@ class Settle:
         if event is Event.NOT_SEALED:  # no attempt was made: none of those the profile allows is used up
             return replace(leg, last_code=change.code, lease_until=None, due_at=now + PAUSE)
         if state is leg.state and not (state is State.RECEIPTED and leg.proof is None):
-            return None
+            refuses = change.proof is not None and change.code == State.REFUSED.name != leg.last_code  # who refuses in the end has it not
+            return replace(leg, last_code=change.code, proof=change.proof) if refuses else None
         code = change.code if event in DONE else change.code or leg.last_code  # a success is not spoken of in the words of a failure
         leg = replace(leg, state=state, last_code=code, proof=change.proof or leg.proof, lease_until=None)
         if state is State.READY:

@@ -194,4 +194,5 @@ def judge(message: Message, schemas: Schemas, *, rules: RuleContext) -> list[Pro
     if event is None:
         return problems[: limits.PROBLEMS_COUNT_MAX]
     broken = [p for p in check_all(replace(message, event=event), rules) if not touches(p.pointer, faulty)]
-    return [*problems, *broken][: limits.PROBLEMS_COUNT_MAX]
+    found = sorted([*problems, *broken], key=lambda problem: not problem.is_error)  # however many warnings there are, they hide no error
+    return found[: limits.PROBLEMS_COUNT_MAX]

@@ -30,13 +30,21 @@ REVIEW: Final = "R-RSK-08"
 
 def alerts_of(message: Message, facts: Facts, ctx: RuleContext, *, directory: Directory) -> tuple[Alert, ...]:
     """Return the alerts a message gives rise to. It is delivered all the same."""
-    owner = ctx.sender.id if facts.answered is None else facts.answered.message.iss  # whose subject it is
+    owner = owner_of(message, facts)
     found = []
     if is_restricted(message, facts, ctx) or (message.family.name == ORDER and _forbids_a_notice(message, facts, ctx)):
         found.append(Alert(TRAVEL_RESTRICTION, _told(owner, directory)))
     if is_review_due(message, facts):
         found.append(Alert(REVIEW_DUE, _told(owner, directory), due=_review_by(ctx)))
     return tuple(alert for alert in found if alert.to)
+
+
+def owner_of(message: Message, facts: Facts) -> PartnerId:
+    """Return whose subject it is: replies count to the subject of what they answer, so it is who spoke of the subject without answering."""
+    if facts.answered is None:
+        return message.iss
+    first = next((e.message for e in facts.earlier if e.message.in_response_to is None), None)
+    return facts.answered.message.iss if first is None else first.iss
 
 
 def marks_of(message: Message, facts: Facts, ctx: RuleContext) -> tuple[str, ...]:
@@ -56,7 +64,8 @@ def is_restricted(message: Message, facts: Facts, ctx: RuleContext) -> bool:
 def is_review_due(message: Message, facts: Facts) -> bool:
     """Say whether there is news about a subject that nobody visits: reactive management rests on there being none (R-RSK-08)."""
     if message.family.name in {INTELLIGENCE, BREACH}:
-        return any(mode == "REACTIVE" for mode in [e.message.body["management_mode"] for e in standing(facts, RISK)][-1:])
+        said = {e.message.iss: e.message.body["management_mode"] for e in standing(facts, RISK)}  # by each its last word
+        return said.get(owner_of(message, facts), "REACTIVE" if "REACTIVE" in said.values() else None) == "REACTIVE"
     review = message.body.get("review", {}) if message.family.name == RISK else {}
     reactive = message.body.get("management_mode") == "REACTIVE"
     return reactive and review.get("trigger") in REVIEW_TRIGGERS and "outcome" not in review

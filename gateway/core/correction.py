@@ -57,9 +57,9 @@ def not_told(original: Earlier, countries: frozenset[Country]) -> frozenset[Coun
 
 def standing(facts: Facts, family: str) -> Iterator[Earlier]:
     """Yield what stands of a family, oldest first: not taken back, not superseded, and with what a correction put in its place."""
-    gone = taken_back(facts) | {ref for e in facts.of(family) if (ref := superseded(e.message)) is not None}
+    gone = taken_back(facts) | {ref for e in facts.of(family) if (ref := superseded(e.message)) is not None and ref.iss == e.message.iss}
     put: dict[Ref, Mapping[str, Any]] = {}
-    for correction in facts.of(CORRECTION):
+    for correction in _corrections(facts):
         ref, replacement = corrected(correction.message), correction.message.body.get("replacement", {})
         if ref is not None and family in replacement:
             put[ref] = replacement[family]
@@ -74,9 +74,22 @@ def standing(facts: Facts, family: str) -> Iterator[Earlier]:
 
 def taken_back(facts: Facts, *, as_wrong: bool = False) -> frozenset[Ref]:
     """Return the messages that were withdrawn or recalled; `as_wrong` those that recipients had to delete."""
-    found = ((corrected(c.message), c.message.body) for c in facts.of(CORRECTION))
+    found = ((corrected(c.message), c.message.body) for c in _corrections(facts))
     return frozenset(
         ref
         for ref, body in found
         if ref is not None and body["kind"] in TAKEN_BACK and (not as_wrong or body["recipients_must_do"] == "DELETE")
     )
+
+
+def _corrections(facts: Facts) -> list[Earlier]:
+    """Return the corrections that stand, oldest first: what a withdrawn withdrawal took back is as it was."""
+    stand: list[Earlier] = []
+    gone: set[Ref | None] = set()
+    for correction in reversed(facts.of(CORRECTION)):
+        if correction.message.ref in gone:
+            continue
+        stand.insert(0, correction)
+        if correction.message.body["kind"] in TAKEN_BACK:
+            gone.add(corrected(correction.message))
+    return stand

@@ -83,6 +83,9 @@ def decide_for(  # noqa: PLR0913 -- the two halves of routing and deciding meet 
     legs: list[PlannedLeg] = []
     refusals = list(routed.refusals)
     for candidate in routed.candidates:
+        if grounds.directory.find(candidate.partner) is None:  # who may have got what is corrected, and is no partner any more
+            refusals += for_each_country(_gone(candidate), candidate)
+            continue
         outcome = _one(message, candidate, facts, home=home, grounds=grounds, now=now, new_id=new_id)
         if isinstance(outcome, PlannedLeg):
             legs.append(outcome)
@@ -95,7 +98,8 @@ def look_again(
     message: Message, profile: Profile, roles: tuple[Role, ...], *, home: Country, grounds: Grounds, now: datetime
 ) -> PartnerAnswer:
     """Ask the policies in force now, as the first sealing and every later attempt do."""
-    return grounds.policies.decide_partner(context_of(message, profile, roles, home=home, on=now.date()))
+    context = context_of(message, profile, roles, home=home, on=now.date())
+    return grounds.policies.decide_partner(replace(context, lane=lane_of(message)))  # what a rule hurries is judged as in a hurry
 
 
 def _slower(message: Message, facts: Facts) -> tuple[Problem, ...]:
@@ -140,6 +144,12 @@ def _one(  # noqa: PLR0913 -- see decide_for
         removed=_removed(message, profile, answer, groups=groups, grounds=grounds),
         because=answer.send.because, expires_at=expires_at, delete_by=delete_by, hold=hold, hold_because=because,
     )  # fmt: skip
+
+
+def _gone(candidate: Candidate) -> Refusal:
+    return Refusal(
+        partner=candidate.partner, country=candidate.country, roles=candidate.roles, reason=Reason.NO_PARTNER, because=("R-GEN-05",)
+    )
 
 
 def _shows(profile: Profile, grounds: Grounds) -> bool:

@@ -33,6 +33,8 @@ ASKED_OF_SUBJECT: Final = {
     RISK: frozenset({RISK}) | INTEREST,
     BREACH: frozenset({RISK}) | INTEREST,  # R-RSK-08
     INTELLIGENCE: frozenset({RISK}),
+    RESPONSE: frozenset({CORRECTION}),  # R-CNV-01: what was taken back is not asked any more
+    TRANSFER: frozenset({CORRECTION}),
 }
 """Families of earlier messages that a decision on a message of a family asks for, over the whole life of the subject."""
 CONVERSATIONS: Final = frozenset({TRANSFER, RESPONSE, ACKNOWLEDGEMENT})  # what is judged by what was said in its own conversation (R-CNV)
@@ -103,7 +105,7 @@ class Facts:
     answered: Answered | None = None
     earlier: tuple[Earlier, ...] = ()  # oldest first
     families: frozenset[str] = frozenset()  # of all that is known of the subject, opened or not
-    of_referral: bool = False  # its `txn` is the id of a referral, and it is kept among registers' messages (R-REF-03)
+    of_referral: bool = False  # it takes up the conversation of a referral, or answers one, and is none (R-REF-03)
     urgent_spent: bool = False  # its sender's quota of the fastest lane is used up
     unread: tuple[str, ...] = ()  # names of facts that could not be read: every leg is then held (FACT_UNREAD)
 

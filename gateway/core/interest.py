@@ -6,28 +6,29 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
-from gateway.contract.values import Country, PartnerId
-from gateway.core.correction import standing
+from gateway.contract.values import Country, Jti, PartnerId
+from gateway.core.correction import standing, taken_back
 from gateway.core.facts import Earlier, EarlierLeg, Facts
 from gateway.core.families import ACKNOWLEDGEMENT, TRAVEL
+from gateway.core.message import Message
 from gateway.core.travel import Itinerary, read_travel
 
 LAST_ZONE: Final = timedelta(hours=12)  # where a day ends last: UTC-12
 
 
-def interested(facts: Facts, now: datetime) -> dict[PartnerId, Country]:
-    """Return the partners with a live interest, each with the country it was told for."""
-    found: dict[PartnerId, Country] = {}
+def interested(facts: Facts, now: datetime) -> dict[PartnerId, tuple[Country, ...]]:
+    """Return the partners with a live interest, each with the countries it was told for and that it still holds one for."""
+    found: dict[PartnerId, dict[Country, None]] = {}
     for notice in standing(facts, TRAVEL):
         itinerary = read_travel(notice.message.body).itinerary
         for leg in notice.legs:
             if leg.told and leg.countries and now < _until(leg, notice, itinerary):
-                found.setdefault(leg.partner, leg.countries[0])
+                found.setdefault(leg.partner, {}).update(dict.fromkeys(leg.countries))
     for partner in _asked(facts, now):
         told = (leg for e in facts.earlier for leg in e.legs if leg.partner == partner and leg.countries)
-        if (leg_of := next(told, None)) is not None:
-            found.setdefault(partner, leg_of.countries[0])
-    return found
+        if partner not in found and (leg_of := next(told, None)) is not None:
+            found[partner] = dict.fromkeys(leg_of.countries)
+    return {partner: tuple(countries) for partner, countries in found.items()}
 
 
 def _until(leg: EarlierLeg, notice: Earlier, itinerary: Itinerary) -> datetime:
@@ -55,16 +56,22 @@ def _last_day(itinerary: Itinerary, country: Country) -> date | None:
     return itinerary.return_date if arrived or not passed else passed[-1]
 
 
+def _answers(message: Message) -> frozenset[Jti]:
+    return frozenset() if message.in_response_to is None else frozenset({message.in_response_to.jti})
+
+
 def end_of(day: date) -> datetime:
     """Return the instant at which a day has ended everywhere."""
     return datetime.combine(day, time.min, UTC) + timedelta(days=1) + LAST_ZONE
 
 
 def _asked(facts: Facts, now: datetime) -> Iterable[PartnerId]:
-    """Yield who asked to be kept informed, in its newest acknowledgement that says until when."""
+    """Yield who asked to be kept informed, in its newest acknowledgement that says until when; not of what it should never have got."""
+    gone = taken_back(facts)
+    wrong = {leg.jti for e in facts.earlier if e.message.ref in gone for leg in e.legs}
     until = {
         answer.message.iss: date.fromisoformat(answer.message.body["keep_informed_until"])
         for answer in facts.of(ACKNOWLEDGEMENT)
-        if "keep_informed_until" in answer.message.body
+        if "keep_informed_until" in answer.message.body and not (_answers(answer.message) & wrong)
     }
     return [partner for partner, day in until.items() if now < end_of(day)]

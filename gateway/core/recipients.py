@@ -98,8 +98,14 @@ def _basis(message: Message, profile: Profile, *, home: Country) -> Iterator[Bar
     if profile.country == home:
         return
     basis = handling.get("transfer_basis")
-    if not _transfer_holds(basis, profile) or not (_origin_consents(basis, profile) or lane_of(message) is Lane.IMMEDIATE):
+    if not _transfer_holds(basis, profile) or not (_origin_consents(basis, profile) or _is_threat(message)):
         yield Reason.TRANSFER_BASIS, "R-GEN-13"
+
+
+def _is_threat(message: Message) -> bool:
+    """Say whether an immediate serious threat is spoken of, as in R-REQ-04: a priority that the sender chose is none by itself."""
+    safeguards = message.event["handling"]["purpose"] == "SAFEGUARD" and lane_of(message) is Lane.IMMEDIATE
+    return safeguards or message.body.get("immediate_risk") is True
 
 
 def _origin_consents(basis: Mapping[str, Any] | None, profile: Profile) -> bool:

@@ -16,9 +16,12 @@ from gateway.core.travel import read_travel
 IN_FORCE: Final = frozenset({"ACTIVE", "VARIED"})  # domain.md b.3, order.status
 
 
-def orders(facts: Facts) -> Mapping[tuple[str, str], Mapping[str, Any]]:
-    """Return the orders carried about the subject by jurisdiction and id, each as it was last told."""
-    return {_key(e.message.body): e.message.body for e in standing(facts, ORDER)}
+def orders(facts: Facts) -> Mapping[tuple[str, str, str], Mapping[str, Any]]:
+    """Return the orders carried about the subject by who told of them, jurisdiction and id, each as it last told.
+
+    Nobody's word ends the order another told of: a restriction that was lifted alerts once too often rather than never.
+    """
+    return {(e.message.iss, *_key(e.message.body)): e.message.body for e in standing(facts, ORDER)}
 
 
 def forbids(carried: Iterable[Mapping[str, Any]], notice: Message, home: Country) -> bool:

@@ -125,7 +125,7 @@ def _by_content(  # noqa: PLR0913 -- all that routing knows
     if family in BY_COUNTRY:
         _by_country(message, directory, found, wanted=_countries(message, reference, home))
         _by_hub(message, directory, found, sender=directory.by_id(message.iss))
-    elif family in BY_INTEREST and "recipients" not in message.event["routing"]:
+    elif family in BY_INTEREST and not message.event["routing"].get("recipients"):
         _by_interest(message, facts, directory, found, now=now)
     elif is_concern(family, message.body):
         _by_place(message, directory, found)
@@ -134,15 +134,15 @@ def _by_content(  # noqa: PLR0913 -- all that routing knows
 def _by_interest(message: Message, facts: Facts, directory: Directory, found: _Found, *, now: datetime) -> None:
     """Resolve live interests (R-RTE-06). Its profile must receive this as INTEREST; nobody is told of what it said itself."""
     sender = directory.by_id(message.iss)
-    for partner, country in interested(facts, now).items():
+    for partner, countries in interested(facts, now).items():
         profile = directory.find(partner)
         if profile is None or partner == message.iss:
             continue
-        candidate = Candidate(partner, (country,), (Role.INTEREST,))
         if profile.delivery is None or not profile.receives_for(message.family.name, Role.INTEREST, _purpose(message)):
-            found.refusals.append(_refused(candidate, Reason.NOT_RECEIVING, "R-RTE-06"))
-        else:
-            found.take(candidate, country_bar(message, country, profile, sender=sender))
+            found.refusals.append(_refused(Candidate(partner, countries, (Role.INTEREST,)), Reason.NOT_RECEIVING, "R-RTE-06"))
+            continue
+        for country in countries:
+            found.take(Candidate(partner, (country,), (Role.INTEREST,)), country_bar(message, country, profile, sender=sender))
 
 
 def _by_place(message: Message, directory: Directory, found: _Found) -> None:
@@ -285,7 +285,7 @@ def _purpose(message: Message) -> str:
 def _notes(message: Message, candidates: Sequence[Candidate], refusals: Sequence[Refusal], reference: Reference) -> Iterator[Problem]:
     """Yield what the sender should know of the way its message takes."""
     family, routing = message.family.name, message.event["routing"]
-    if family in BY_INTEREST and "recipients" not in routing and not candidates and not refusals:
+    if family in BY_INTEREST and not routing.get("recipients") and not candidates and not refusals:
         detail = "nobody holds a live interest in the subject: it is recorded, and sent to nobody"
         yield broken("R-RTE-06", "/routing", detail, expected="routing.recipients, if somebody is to know", severity=Severity.NOTE)
     if family not in BY_COUNTRY:

@@ -48,6 +48,8 @@ def a_reply_fits_its_conversation(msg: Message, facts: Facts, ctx: RuleContext) 
         yield _unmatched("R-CNV-01", f"what this answers is no {asked}", f"the iss and jti of the {asked} you received", IN_RESPONSE_TO)
     if answered.txn != msg.txn:
         yield _unmatched("R-CNV-01", "txn is not that of what this answers", "the txn of the token you received", claim="txn")
+    if msg.family.name in ANSWERS and answered.message in correction.taken_back(facts):
+        yield _unmatched("R-CNV-01", "what this answers was taken back", "nothing: it is not asked any more", IN_RESPONSE_TO)
     if msg.family.name == RESPONSE and answered_before(msg, facts):
         yield _unmatched(
             "R-CNV-01", "you have answered this request: the conversation is closed", "a correction of that answer", IN_RESPONSE_TO
@@ -57,8 +59,11 @@ def a_reply_fits_its_conversation(msg: Message, facts: Facts, ctx: RuleContext) 
 def a_referral_is_joined_by_nothing(msg: Message, facts: Facts, ctx: RuleContext) -> Found:  # noqa: ARG001
     """R-REF-03: what is kept among registers' messages is in no conversation that a referral began."""
     if facts.of_referral:
-        detail = "this txn is that of a referral, and referrals live apart"
-        yield _unmatched("R-REF-03", detail, "a txn of its own, or in_response_to the referral you received", claim="txn")
+        expected = "a txn of its own, and no in_response_to; a support-referral or an acknowledgement, if it answers one"
+        if msg.in_response_to is not None:
+            yield _unmatched("R-REF-03", "this answers a referral, and referrals live apart", expected, IN_RESPONSE_TO)
+        else:
+            yield _unmatched("R-REF-03", "this txn is that of a referral, and referrals live apart", expected, claim="txn")
 
 
 def stages_come_in_order(msg: Message, facts: Facts, ctx: RuleContext) -> Found:  # noqa: ARG001
@@ -145,7 +150,7 @@ def a_departed_segment_stays(msg: Message, facts: Facts, ctx: RuleContext) -> Fo
     if ref is None:
         return
     earlier = facts.find(ref)
-    if earlier is None or earlier.message.family.name != TRAVEL:
+    if earlier is None or earlier.message.family.name != TRAVEL or ref.iss != msg.iss:
         detail = "no notice of yours about this subject has this iss and jti; this goes out as a notice of its own"
         yield broken("R-TRV-12", "/body/supersedes", detail, expected="iss and jti of the notice this takes the place of")
         return

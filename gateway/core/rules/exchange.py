@@ -26,6 +26,7 @@ MARKS: Final = "/body/person/description/marks"
 BODY: Final = "/body"
 NOTHING: Final[Mapping[str, Any]] = {}
 OF_ANY_BODY: Final[tuple[Check, ...]] = (general.hurtful_narratives_are_announced, general.the_subject_is_whole)
+OF_RECIPIENTS: Final = ("RECEIVED", "VALID", "MATCHED", "ACTIONED", "REFUSED")  # stages of an acknowledgement; the others are the gateway's
 OF_ITS_DAY: Final = travel.IN_TIME | {"R-REG-12"}  # what was judged on the day a message was sent, and stands
 
 
@@ -63,7 +64,17 @@ def to_be_kept_informed_has_an_end(msg: Message, ctx: RuleContext) -> Iterator[P
     yield broken("R-RTE-06", "/body/keep_informed_until", "asks to be kept informed for too long", expected=expected)
 
 
-CHECKS[ACKNOWLEDGEMENT].append(to_be_kept_informed_has_an_end)
+def a_recipient_speaks_for_itself(msg: Message, ctx: RuleContext) -> Iterator[Problem]:  # noqa: ARG001 -- see above
+    """R-CNV-02: alerts, and how legs ended, are for the gateway to say: a partner that says it would speak as the gateway."""
+    stage = msg.body.get("stage")
+    if isinstance(stage, str) and stage not in OF_RECIPIENTS:
+        expected = f"one of {', '.join(OF_RECIPIENTS)}"
+        yield broken("R-CNV-02", "/body/stage", "only the gateway says this", expected=expected, severity=Severity.ERROR)
+    if "leg" in msg.body:
+        yield broken("R-CNV-02", "/body/leg", "only the gateway says whose leg ended", expected="no leg", severity=Severity.ERROR)
+
+
+CHECKS[ACKNOWLEDGEMENT] += [to_be_kept_informed_has_an_end, a_recipient_speaks_for_itself]
 
 
 def records_keep_the_rules_of_their_families(msg: Message, ctx: RuleContext) -> Iterator[Problem]:

@@ -102,7 +102,7 @@ def test_how_a_person_is_managed_is_not_told_to_a_partner_abroad_that_gave_the_n
 
 def test_without_a_register_that_is_known_nobody_can_be_alerted():
     gone = answered("travel-notification", of=Ref(PartnerId("xx-register"), Jti("o")))
-    assert codes(said("breach-notification"), risk(), answers=gone) == []
+    assert codes(said("breach-notification"), replace(risk(), iss=PartnerId("xx-register")), answers=gone) == []
 
 
 def test_a_reply_after_its_time_is_marked():
