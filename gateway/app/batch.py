@@ -1,9 +1,11 @@
-"""Group commit: concurrent callers share one transaction."""
+"""Group commit: concurrent callers share one transaction, and take turns by who they are: a flood of one keeps nobody else waiting."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from gateway.contract.errors import OperatorError
@@ -16,34 +18,65 @@ class QueueFullError(OperatorError):
     """More work waits than may: the caller is told to come again."""
 
 
+class ShareFullError(QueueFullError):
+    """More work of one caller waits than may: the others' goes on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """How much one batcher takes on."""
+
+    batch: int  # items handed over at once
+    waiting: int  # items that wait
+    share: int  # of them from one owner
+
+
 class Batcher(Generic[In, Out]):
     """Collects items while a batch is under way, then hands all of them over at once."""
 
-    def __init__(self, work: Callable[[Sequence[In]], Awaitable[Sequence[Out]]], *, batch_max: int, queue_max: int) -> None:
-        """Call `work` with at most `batch_max` items; refuse the item after `queue_max` waiting ones."""
-        self._work, self._batch_max = work, batch_max
-        self._queue: asyncio.Queue[tuple[In, asyncio.Future[Out]]] = asyncio.Queue(queue_max)
+    def __init__(
+        self, work: Callable[[Sequence[In]], Awaitable[Sequence[Out]]], *, bounds: Bounds, whose: Callable[[In], Hashable] = lambda _: None
+    ) -> None:
+        """Call `work` with batches. `whose` names the owner of an item: of several owners, a batch takes one item each in turn."""
+        self._work, self._bounds, self._whose = work, bounds, whose
+        self._lines: dict[Hashable, deque[tuple[In, asyncio.Future[Out]]]] = {}  # whose turn is next comes first
+        self._some = asyncio.Event()
 
     @property
     def depth(self) -> int:
         """How many items wait."""
-        return self._queue.qsize()
+        return sum(map(len, self._lines.values()))
 
     async def put(self, item: In) -> Out:
-        """Return what `work` answered for `item`. Raises `QueueFullError`, or what the batch raised."""
+        """Return what `work` answered for `item`. Raises `QueueFullError`, `ShareFullError`, or what the batch raised."""
+        if self.depth >= self._bounds.waiting:
+            raise QueueFullError("queue full")
+        line = self._lines.setdefault(self._whose(item), deque())
+        if len(line) >= self._bounds.share:
+            raise ShareFullError("share full")
         future: asyncio.Future[Out] = asyncio.get_running_loop().create_future()
-        try:
-            self._queue.put_nowait((item, future))
-        except asyncio.QueueFull as exc:
-            raise QueueFullError("queue full") from exc
+        line.append((item, future))
+        self._some.set()
         return await future
+
+    def _take(self) -> list[tuple[In, asyncio.Future[Out]]]:
+        """Take a batch, one item of each owner in turn; who has more goes to the end of the line."""
+        batch: list[tuple[In, asyncio.Future[Out]]] = []
+        while self._lines and len(batch) < self._bounds.batch:
+            owner = next(iter(self._lines))
+            line = self._lines.pop(owner)
+            batch.append(line.popleft())
+            if line:
+                self._lines[owner] = line
+        if not self._lines:
+            self._some.clear()
+        return batch
 
     async def run(self) -> None:
         """Work until cancelled; waiting callers are then told by their own deadline."""
         while True:
-            batch = [await self._queue.get()]
-            while len(batch) < self._batch_max and not self._queue.empty():
-                batch.append(self._queue.get_nowait())
+            await self._some.wait()
+            batch = self._take()
             try:
                 results = await self._work([item for item, _ in batch])
             except Exception as exc:  # noqa: BLE001 -- whatever failed the batch is each caller's answer, and the loop lives

@@ -513,6 +513,7 @@ class Answer:
     body: bytes = b""
     media_type: str = "application/json"
     code: str | None = None  # the first problem's code, where outcome is problem
+    wait_seconds: int | None = None  # when it makes sense to come again, where that is known
 
 
 class DeskUnavailableError(OperatorError):

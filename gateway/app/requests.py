@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
+from math import ceil
 from typing import Any
 from urllib.parse import parse_qsl
 
-from gateway.app.batch import Batcher, QueueFullError
+from gateway.app.batch import Batcher, Bounds, In, Out, QueueFullError, ShareFullError
 from gateway.app.inbox import Inbox, read_poll
 from gateway.app.intake import INTERNAL, REPLAYED, Intake, Outcome, Submission, TokenUsedError
 from gateway.app.ports import Answer, Clock, DeskUnavailableError, Question, Store, StoreUnavailableError, Telemetry
@@ -22,7 +23,8 @@ from gateway.contract.values import Jti, PartnerId
 from gateway.core import limits, strict_json, tokens
 from gateway.core.directory import Directory
 from gateway.core.keys import Use
-from gateway.core.problems import Code, MalformedError, Problem, RefusedInputError, UntrustedError
+from gateway.core.problems import Code, MalformedError, Problem, RefusedInputError, TooManyError, UntrustedError
+from gateway.core.rates import Rate
 from gateway.core.request_tokens import HttpRequest, RequestIdentity, check_request
 from gateway.core.tokens import Token
 
@@ -30,10 +32,12 @@ LINE = "line"  # one of many in a body: the token covers them all, and each is s
 AGAIN = "poll-again"  # the edge asks on for a partner that waits, with the request it asked with before
 SUBMISSIONS = frozenset({"submit", "event", LINE})
 QUERY_CHARS_MAX = 1_000  # a leaf hash and a size are below a hundred
-QUEUE_COUNT_MAX = 2_000  # submissions waiting for a transaction: the next is told to come again
+MINUTE = 60
+SHARE_SECONDS = 1  # asked of a partner that has its share of the queue full: a batch takes far less
 BEGUN = Problem(
     code=Code.UNAVAILABLE, detail="this request may have been begun before", expected="the same again, with a new request token"
 )
+BOUNDS = Bounds(batch=limits.BATCH_COUNT_MAX, waiting=limits.WAITING_COUNT_MAX, share=limits.WAITING_SHARE_MAX)
 UNAVAILABLE = Problem(code=Code.UNAVAILABLE, detail="the gateway cannot keep anything right now", expected="the same again, later")
 
 
@@ -55,10 +59,9 @@ class Requests:
         """Take the use cases."""
         self._store, self._holder, self._inbox, self._query, self._evidence = store, holder, inbox, query, evidence
         self._clock, self._telemetry, self._circuits = clock, telemetry, intake.circuits
-        self.submissions: Batcher[Submission, Outcome] = Batcher(intake.accept, batch_max=limits.BATCH_COUNT_MAX, queue_max=QUEUE_COUNT_MAX)
-        self.remembered: Batcher[RequestIdentity, bool] = Batcher(
-            self._remember, batch_max=limits.BATCH_COUNT_MAX, queue_max=QUEUE_COUNT_MAX
-        )
+        self.submissions: Batcher[Submission, Outcome] = Batcher(intake.accept, bounds=BOUNDS, whose=lambda s: s.channel)
+        self.remembered: Batcher[RequestIdentity, bool] = Batcher(self._remember, bounds=BOUNDS, whose=lambda i: i.partner)
+        self._taken: dict[PartnerId, datetime] = {}  # of each partner's rate, in this process
         self._kinds: Mapping[str, Callable[[PartnerId, Question], Awaitable[Answer]]] = {
             "poll": self._poll, "status": self._status, "receipt": self._receipt,
             "checkpoint": self._checkpoint, "inclusion": self._inclusion, "consistency": self._consistency,
@@ -84,6 +87,7 @@ class Requests:
         """Answer one question; `carried`: by the bus. Never raises for what a peer sent."""
         try:
             partner, identity = self._who(question)
+            self._limit(partner, question)
             if question.kind in SUBMISSIONS:  # remembered in the commit that accepts
                 return await self._submit(Submission(question.body, partner, None if question.kind == LINE else identity))
             if question.kind == AGAIN:
@@ -92,7 +96,8 @@ class Requests:
         except RefusedInputError as exc:
             if isinstance(exc, UntrustedError):
                 self._telemetry.event("request-untrusted", code=exc.reason)
-            return problems_answer((BEGUN if carried and isinstance(exc, TokenUsedError) else exc.problem,))
+            wait_seconds = exc.wait_seconds if isinstance(exc, TooManyError) else None
+            return problems_answer((BEGUN if carried and isinstance(exc, TokenUsedError) else exc.problem,), wait_seconds=wait_seconds)
         except (StoreUnavailableError, QueueFullError) as exc:
             self._telemetry.event("request-unavailable", code=type(exc).__name__)
             return problems_answer((UNAVAILABLE,))
@@ -100,13 +105,35 @@ class Requests:
             self._telemetry.event("request-failed", code=type(exc).__name__)
             return problems_answer((INTERNAL,))
 
+    def _limit(self, partner: PartnerId, question: Question) -> None:
+        """Count a request against its partner's rate, after its token was checked: nobody uses up another's. Raises `TooManyError`.
+
+        Each inner counts for itself: of several each is bounded, and so is the sum.
+        """
+        if question.kind == AGAIN:
+            return  # the edge's, for a partner that waits
+        now = self._clock.now()
+        rate = Rate(self._holder.current.directory.by_id(partner).requests_per_minute, MINUTE)
+        wait = rate.wait(self._taken.get(partner), now)
+        if wait > timedelta():
+            self._telemetry.event("rate-limited", partner=partner, code="requests")
+            raise TooManyError("more requests than your profile allows in a minute", ceil(wait.total_seconds()))
+        self._taken[partner] = rate.after(self._taken.get(partner), now)
+
+    async def _in_turn(self, batcher: Batcher[In, Out], item: In, partner: PartnerId) -> Out:
+        try:
+            return await batcher.put(item)
+        except ShareFullError as exc:
+            self._telemetry.event("rate-limited", partner=partner, code="waiting")
+            raise TooManyError("too many of your requests wait for an answer", SHARE_SECONDS) from exc
+
     async def _once(self, partner: PartnerId, question: Question, identity: RequestIdentity | None) -> Answer:
         answer = self._kinds.get(question.kind)
         if answer is None:
             raise InvariantError("question of an unknown kind")
         if identity is None:
             raise UntrustedError("request token missing")
-        if not await self.remembered.put(identity):
+        if not await self._in_turn(self.remembered, identity, partner):
             raise TokenUsedError("request token used twice")
         return await answer(partner, question)
 
@@ -149,7 +176,7 @@ class Requests:
         return answers
 
     async def _submit(self, submission: Submission) -> Answer:
-        outcome = await self.submissions.put(submission)
+        outcome = await self._in_turn(self.submissions, submission, submission.channel)
         if outcome.receipt is not None:
             return Answer(outcome="repeated" if outcome.repeated else "accepted", body=outcome.receipt, media_type="application/jwt")
         if outcome.problems == (REPLAYED.problem,):
@@ -197,7 +224,7 @@ def _claimed_issuer(token: Token, directory: Directory) -> PartnerId:
     return PartnerId(iss)
 
 
-def problems_answer(problems: Sequence[Problem], rejection: bytes | None = None) -> Answer:
+def problems_answer(problems: Sequence[Problem], rejection: bytes | None = None, *, wait_seconds: int | None = None) -> Answer:
     """Return problems as the desk says them: every fault, and the signed rejection where there is one."""
     listed = [
         {
@@ -207,7 +234,7 @@ def problems_answer(problems: Sequence[Problem], rejection: bytes | None = None)
         for p in problems
     ]  # fmt: skip
     body = strict_json.canonical({"problems": listed, "rejection": rejection.decode() if rejection else None})
-    return Answer(outcome="problem", body=body, code=problems[0].code.value)
+    return Answer(outcome="problem", body=body, code=problems[0].code.value, wait_seconds=wait_seconds)
 
 
 def _json(value: Mapping[str, Any]) -> Answer:

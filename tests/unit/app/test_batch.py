@@ -8,14 +8,17 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from gateway.app.batch import Batcher, QueueFullError
+from gateway.app.batch import Batcher, Bounds, QueueFullError, ShareFullError
 
 Work = Callable[[Sequence[int]], Awaitable[Sequence[int]]]
 
 
 @asynccontextmanager
-async def running(work: Work, *, batch_max: int = 10, queue_max: int = 100) -> AsyncIterator[Batcher[int, int]]:
-    batcher: Batcher[int, int] = Batcher(work, batch_max=batch_max, queue_max=queue_max)
+async def running(work: Work, *, batch: int = 10, waiting: int = 100, share: int = 100) -> AsyncIterator[Batcher[int, int]]:
+    """Items belong to the owner of their hundred."""
+    batcher: Batcher[int, int] = Batcher(
+        work, bounds=Bounds(batch=batch, waiting=waiting, share=share), whose=lambda item: item // 100
+    )  # fmt: skip
     task = asyncio.create_task(batcher.run())
     try:
         yield batcher
@@ -41,7 +44,7 @@ async def test_who_comes_while_a_batch_is_under_way_shares_the_next() -> None:
         await gate.wait()
         return items
 
-    async with running(slow, batch_max=4) as batcher:
+    async with running(slow, batch=4) as batcher:
         first = asyncio.create_task(batcher.put(0))
         while not seen:
             await asyncio.sleep(0)
@@ -58,7 +61,7 @@ async def test_who_comes_to_a_full_queue_is_sent_away() -> None:
         await asyncio.Event().wait()
         return items
 
-    async with running(never, queue_max=2) as batcher:
+    async with running(never, waiting=2) as batcher:
         under_way = asyncio.create_task(batcher.put(0))
         await asyncio.sleep(0.01)
         waiting = [asyncio.create_task(batcher.put(item)) for item in (1, 2)]
@@ -94,4 +97,48 @@ async def test_a_caller_that_left_does_not_disturb_the_others() -> None:
         left.cancel()
         gate.set()
         assert await stayed == 2
+        assert await batcher.put(3) == 3
+
+
+async def test_a_flood_of_one_keeps_nobody_else_waiting() -> None:
+    """Of 40 items of one owner and two of others, each batch takes one of each owner in turn, in the order each put them."""
+    seen: list[list[int]] = []
+    gate = asyncio.Event()
+
+    async def slow(items: Sequence[int]) -> Sequence[int]:
+        seen.append(list(items))
+        await gate.wait()
+        return items
+
+    async with running(slow, batch=4, share=50) as batcher:
+        flood = [asyncio.create_task(batcher.put(item)) for item in range(41)]
+        while not seen or batcher.depth < 37:
+            await asyncio.sleep(0)
+        others = [asyncio.create_task(batcher.put(item)) for item in (100, 200, 201)]
+        while batcher.depth < 40:
+            await asyncio.sleep(0)
+        gate.set()
+        await asyncio.gather(*flood, *others)
+    assert seen[:3] == [[0, 1, 2, 3], [4, 100, 200, 5], [201, 6, 7, 8]]
+    assert [item for batch in seen for item in batch if item < 100] == list(range(41))
+
+
+async def test_who_has_its_share_waiting_is_sent_away_and_the_others_are_not() -> None:
+    gate = asyncio.Event()
+
+    async def slow(items: Sequence[int]) -> Sequence[int]:
+        await gate.wait()
+        return items
+
+    async with running(slow, batch=1, waiting=5, share=2) as batcher:
+        under_way = asyncio.create_task(batcher.put(0))
+        await asyncio.sleep(0.01)
+        waiting = [asyncio.create_task(batcher.put(item)) for item in (1, 2)]
+        await asyncio.sleep(0.01)
+        with pytest.raises(ShareFullError):
+            await batcher.put(3)
+        others = [asyncio.create_task(batcher.put(item)) for item in (100, 200)]
+        await asyncio.sleep(0.01)
+        gate.set()
+        assert await asyncio.gather(under_way, *waiting, *others) == [0, 1, 2, 100, 200]
         assert await batcher.put(3) == 3
