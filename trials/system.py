@@ -97,6 +97,10 @@ class System:
         """Take every fault back that may still stand."""
         for name in list(self.frozen):
             self.thaw(name)
+        for one in self.processes.values():
+            if one.has_ended:  # by itself: that is judged; the next trial needs it
+                one.kill()
+                one.start()
         for simulator in self.gw.pushed.values():
             simulator.behaviour = GOOD
 

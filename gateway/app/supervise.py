@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from gateway.app.ports import Telemetry
-from gateway.contract.errors import OperatorError
+from gateway.contract.errors import InvariantError, OperatorError
 
 PAUSE_SECONDS: Final = 0.2  # before a failed loop begins again, doubled up to:
 PAUSE_SECONDS_MAX: Final = 5.0
@@ -35,7 +35,7 @@ class Supervisor:
         """Run until `stop` is set, then let each loop finish what is under way, at most `DRAIN_SECONDS_MAX`; `last` after the rest."""
         tasks = {name: asyncio.create_task(self._keep(name, loop, self._stopping(name, last)), name=name) for name, loop in loops.items()}
         stopper = asyncio.create_task(stop.wait())
-        await asyncio.wait([stopper, *tasks.values()], return_when=asyncio.FIRST_COMPLETED)
+        ended, _ = await asyncio.wait([stopper, *tasks.values()], return_when=asyncio.FIRST_COMPLETED)
         stopper.cancel()
         self.stopping.set()
         await self._drain([task for name, task in tasks.items() if name not in last])
@@ -44,6 +44,9 @@ class Supervisor:
         for task in tasks.values():
             if not task.cancelled() and task.done() and (error := task.exception()) is not None:
                 raise error
+        for name, task in tasks.items():
+            if task in ended and task.cancelled():
+                raise InvariantError(name, "was cancelled from within")  # else the process would end as if it had been told to
 
     def _stopping(self, name: str, last: Collection[str]) -> asyncio.Event:
         return self.ending if name in last else self.stopping

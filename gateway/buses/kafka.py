@@ -54,7 +54,10 @@ class KafkaAccess:
 
 @asynccontextmanager
 async def _answering(seconds: float) -> AsyncIterator[None]:
-    """Turn what the client library throws, and silence, into `BusUnavailableError`."""
+    """Turn what the client library throws, and silence, into `BusUnavailableError`.
+
+    The library passes on that a task of its own was cancelled, as when a broker dies while a group is joined. Nobody has cancelled us then.
+    """
     try:
         async with asyncio.timeout(seconds):
             yield
@@ -62,6 +65,11 @@ async def _answering(seconds: float) -> AsyncIterator[None]:
         raise BusUnavailableError("no answer in time") from exc
     except (KafkaError, ConsumerStoppedError, OSError) as exc:
         raise BusUnavailableError(type(exc).__name__) from exc
+    except asyncio.CancelledError as exc:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise BusUnavailableError("the client library gave up") from exc
 
 
 class KafkaBus:
@@ -178,14 +186,16 @@ async def _check_partitions(producer: AIOKafkaProducer, records: Sequence[Outgoi
 
 async def _stop(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
     """Stop a client in order; a producer that cannot flush is cut off."""
-    with suppress(TimeoutError, KafkaError, OSError):
-        async with asyncio.timeout(CLOSE_SECONDS_MAX):
+    with suppress(BusUnavailableError):
+        async with _answering(CLOSE_SECONDS_MAX):
             await client.stop()
             return
     if isinstance(client, AIOKafkaProducer):
         # NOTE: a `stop` that was cut short leaves the sender running: it would reconnect, and publish what its caller has given up.
-        await client._sender.close()  # noqa: SLF001 -- the library has no public way to let go without a flush
-        await client.client.close()
+        with suppress(BusUnavailableError):
+            async with _answering(CLOSE_SECONDS_MAX):
+                await client._sender.close()  # noqa: SLF001 -- the library has no public way to let go without a flush
+                await client.client.close()
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka carries no types

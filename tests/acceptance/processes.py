@@ -72,6 +72,11 @@ class Served:
             return ["an answer"]
         return answer
 
+    @property
+    def has_ended(self) -> bool:
+        """Say whether it has ended by itself."""
+        return self._process is not None and self._process.poll() is not None
+
     def kill(self) -> None:
         """End it as a power cut would."""
         self._end(signal.SIGKILL)

@@ -177,3 +177,13 @@ async def test_what_runs_for_ever_has_ended_when_it_is_said_to_have_stopped() ->
     stop.set()
     await running
     assert ended == [True]
+
+
+async def test_a_loop_that_something_inside_it_has_cancelled_ends_the_process_as_a_fault() -> None:
+    async def library(_: asyncio.Event) -> None:
+        given_up = asyncio.get_running_loop().create_future()
+        given_up.cancel()
+        await given_up
+
+    with pytest.raises(InvariantError, match="cancelled from within"):
+        await supervisor().run({"library": library}, asyncio.Event())
