@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import random
 import re
+import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         kinds=[BY_NAME[name] for name in names], trials=asked.trials, budget=asked.budget, results=asked.results, resume=asked.resume,
         seed=asked.seed if asked.seed is not None else random.SystemRandom().randrange(2**31), until_fault=asked.until_fault,
     )  # fmt: skip
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is ended, however the run ends
     if not asked.report:
         console.print(f"commit {commit}, seed {wish.seed}", highlight=False)
         _run(wish, commit, console)
