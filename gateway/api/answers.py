@@ -31,7 +31,7 @@ def to_submission(answer: Answer) -> web.Response:
 def to_problem(answer: Answer) -> web.Response:
     """Return inner's problems, with the signed rejection where there is one."""
     faults, rejection = problems.read_faults(answer.body)
-    return problems.respond(faults, rejection=rejection)
+    return problems.respond(faults, rejection=rejection, wait_seconds=answer.wait_seconds)
 
 
 def to_reading(answer: Answer) -> web.Response:

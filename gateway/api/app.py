@@ -11,7 +11,7 @@ from aiohttp import web
 from gateway.api import events, inbox, messages, problems, public
 from gateway.api.edge import EDGE, Edge
 from gateway.app.ports import DeskUnavailableError
-from gateway.core.problems import Code, Problem, RefusedInputError
+from gateway.core.problems import Code, Problem, RefusedInputError, TooManyError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _JTI: Final = "{jti:[0-9A-Za-z-]{1,64}}"
@@ -70,6 +70,9 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     edge = request.app[EDGE]
     try:
         return await handler(request)
+    except TooManyError as exc:
+        edge.telemetry.event("http-limited", code=exc.problem.code)
+        return problems.respond_one(exc.problem, wait_seconds=exc.wait_seconds)
     except RefusedInputError as exc:
         return problems.respond_one(exc.problem)
     except DeskUnavailableError:

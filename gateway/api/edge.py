@@ -11,6 +11,7 @@ from typing import Final
 from aiohttp import web
 
 from gateway.api import auth
+from gateway.api.places import Places, Sender, sender_of
 from gateway.app.ports import Answer, Clock, Desk, DeskUnavailableError, Question, Telemetry
 from gateway.contract.values import PartnerId
 from gateway.core.problems import Code, MalformedError
@@ -31,6 +32,14 @@ class Bounds:
     polls_max: int = 512  # waiting at once: then a poll is answered at once
     bodies_max: int = 4  # JSON-lines bodies in memory at once: then 503
     lines_at_once_max: int = 32  # questions of one JSON-lines body under way
+    senders_min: int = 4  # who must be able to come at once: a sender that takes more than its part of questions gets 429
+    polls_share: int = 32  # polls of one sender that wait
+    bodies_share: int = 2  # JSON-lines bodies of one sender
+
+    @property
+    def questions_share(self) -> int:
+        """Questions of one sender under way."""
+        return max(self.questions_max // self.senders_min, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,19 +65,28 @@ class Edge:
     bounds: Bounds = field(default_factory=Bounds)
     clients: Mapping[str, PartnerId] = field(default_factory=dict)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    polls: int = 0
-    bodies: int = 0
-    _questions: int = 0
+    questions: Places = field(init=False)
+    polls: Places = field(init=False)
+    bodies: Places = field(init=False)
 
-    async def ask(self, question: Question) -> Answer:
-        """Return inner's answer. Raises `DeskUnavailableError` at once where too much is under way, or when inner is late."""
-        if self._questions >= self.bounds.questions_max:
-            raise DeskUnavailableError("queue full")
-        self._questions += 1
-        try:
+    def __post_init__(self) -> None:
+        """Make the places that senders share."""
+        self.questions = Places(self.bounds.questions_max, self.bounds.questions_share)
+        self.polls = Places(self.bounds.polls_max, self.bounds.polls_share)
+        self.bodies = Places(self.bounds.bodies_max, self.bounds.bodies_share)
+
+    async def ask(self, question: Question, sender: Sender) -> Answer:
+        """Return inner's answer. Raises `DeskUnavailableError` at once where too much is under way, or when inner is late.
+
+        Raises `TooManyError` at once where too much of this sender's is under way.
+        """
+        with self.questions.take(sender, DeskUnavailableError("queue full")):
             return await self.desk.ask(question, deadline=self.clock.now() + timedelta(seconds=self.bounds.answer_seconds))
-        finally:
-            self._questions -= 1
+
+    async def ask_for(self, request: web.Request, kind: str, body: bytes = b"") -> Answer:
+        """Return inner's answer to one request: see `question` and `ask`."""
+        question = self.question(request, kind, body)
+        return await self.ask(question, sender_of(request, mtls=question.mtls, token=question.token))
 
     def question(self, request: web.Request, kind: str, body: bytes = b"") -> Question:
         """Return `request` as a question. Path and query as they came: the request token signs these very bytes.

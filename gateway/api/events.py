@@ -11,10 +11,12 @@ from gateway.api import answers, problems
 from gateway.api.edge import EDGE, media_type
 from gateway.app.ports import DeskUnavailableError
 from gateway.core.limits import SEALED_BYTES_MAX
-from gateway.core.problems import Code, RefusedInputError
+from gateway.core.problems import Code, RefusedInputError, TooManyError
 
 MEDIA_TYPE: Final = "application/secevent+jwt"
-_OUTSIDE: Final = frozenset({Code.MESSAGE_TOO_LARGE, Code.MEDIA_TYPE_WRONG, Code.UNAVAILABLE, Code.INTERNAL})  # not about the token
+_OUTSIDE: Final = frozenset(
+    {Code.MESSAGE_TOO_LARGE, Code.MEDIA_TYPE_WRONG, Code.RATE_LIMITED, Code.UNAVAILABLE, Code.INTERNAL}
+)  # not about the token
 _ERRORS: Final = {
     Code.UNTRUSTED: "authentication_failed",
     Code.AUDIENCE_WRONG: "invalid_audience",
@@ -28,20 +30,20 @@ async def receive(request: web.Request) -> web.StreamResponse:
     try:
         media_type(request, MEDIA_TYPE)
         body = await edge.read(request, SEALED_BYTES_MAX)
-        answer = await edge.ask(edge.question(request, "event", body))
+        answer = await edge.ask_for(request, "event", body)
     except RefusedInputError as exc:
-        return _error(problems.fault(exc.problem))
+        return _error(problems.fault(exc.problem), exc.wait_seconds if isinstance(exc, TooManyError) else None)
     except DeskUnavailableError:
         fault = {"code": Code.UNAVAILABLE, "detail": "not answered in time: send it again"}
         return _error(fault)
     if answer.outcome == "problem":
         faults, _ = problems.read_faults(answer.body)
-        return _error(faults[0])
+        return _error(faults[0], answer.wait_seconds)
     answers.status_of(answer)
     return web.Response(status=202)
 
 
-def _error(fault: problems.Fault) -> web.Response:
+def _error(fault: problems.Fault, wait_seconds: int | None = None) -> web.Response:
     code = Code(fault["code"])
     where = fault.get("pointer") or fault.get("claim")
     body: dict[str, Any] = {
@@ -53,5 +55,5 @@ def _error(fault: problems.Fault) -> web.Response:
         status=status,
         body=msgspec.json.encode(body),
         content_type="application/json",
-        headers={"Content-Language": "en", **problems.headers_of(status)},
+        headers={"Content-Language": "en", **problems.headers_of(status, wait_seconds=wait_seconds)},
     )

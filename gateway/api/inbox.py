@@ -7,6 +7,7 @@ first are of kind `poll-again`: inner knows the token's `jti` already, and settl
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, Final
 
@@ -15,10 +16,11 @@ from aiohttp import web
 
 from gateway.api import answers
 from gateway.api.edge import EDGE, Edge, media_type
-from gateway.app.ports import Answer, DeskUnavailableError, Question
+from gateway.api.places import sender_of
+from gateway.app.ports import Answer, DeskUnavailableError
 from gateway.core import strict_json
 from gateway.core.limits import SEALED_BYTES_MAX
-from gateway.core.problems import Code, MalformedError
+from gateway.core.problems import Code, MalformedError, TooManyError
 
 AGAIN: Final = "poll-again"
 
@@ -30,13 +32,11 @@ async def poll(request: web.Request) -> web.StreamResponse:
     body = await edge.read(request, SEALED_BYTES_MAX)
     wait = _may_wait(strict_json.parse_object(body))
     question = edge.question(request, "poll", body)
-    answer = await edge.ask(question)
-    if wait and _is_empty(answer) and edge.polls < edge.bounds.polls_max:
-        edge.polls += 1
-        try:
-            answer = await _wait(request, edge, replace(question, kind=AGAIN), answer)
-        finally:
-            edge.polls -= 1
+    sender = sender_of(request, mtls=question.mtls, token=question.token)
+    answer = await edge.ask(question, sender)
+    if wait and _is_empty(answer) and edge.polls.is_free(sender):
+        with edge.polls.take(sender, DeskUnavailableError("too many polls")):
+            answer = await _wait(request, edge, lambda: edge.ask(replace(question, kind=AGAIN), sender), answer)
     return answers.to_reading(answer)
 
 
@@ -55,7 +55,7 @@ def _is_empty(answer: Answer) -> bool:
     return not value["sets"] and not value["moreAvailable"]
 
 
-async def _wait(request: web.Request, edge: Edge, question: Question, empty: Answer) -> Answer:
+async def _wait(request: web.Request, edge: Edge, ask: Callable[[], Awaitable[Answer]], empty: Answer) -> Answer:
     """Ask again until there is something, the time is up, the edge stops, or the partner has gone.
 
     What goes wrong while waiting ends the wait with the empty answer: its acknowledgements were settled, and the next poll says more.
@@ -71,8 +71,8 @@ async def _wait(request: web.Request, edge: Edge, question: Question, empty: Ans
         if request.transport is None or request.transport.is_closing():
             return empty  # nobody is there: a token offered now would be hidden until its visibility ends
         try:
-            answer = await edge.ask(question)
-        except DeskUnavailableError:
+            answer = await ask()
+        except (DeskUnavailableError, TooManyError):
             return empty
         if answer.outcome != "ok":
             return empty

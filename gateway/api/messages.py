@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any, Final
@@ -15,10 +15,11 @@ from aiohttp import web
 
 from gateway.api import answers, problems
 from gateway.api.edge import EDGE, Edge, media_type
+from gateway.api.places import Sender, sender_of
 from gateway.app.ports import DeskUnavailableError, Question
 from gateway.core import jose
 from gateway.core.limits import BODY_BYTES_MAX, LINES_COUNT_MAX, SEALED_BYTES_MAX
-from gateway.core.problems import Code, MalformedError, Problem
+from gateway.core.problems import Code, MalformedError, Problem, TooManyError
 
 TOKEN_TYPES: Final = ("application/jose", "application/secevent+jwt")
 LINES_TYPE: Final = "application/jsonl"
@@ -31,44 +32,37 @@ async def submit(request: web.Request) -> web.StreamResponse:
     if media_type(request, *TOKEN_TYPES, LINES_TYPE) == LINES_TYPE:
         return await _submit_lines(request, edge)
     body = await edge.read(request, SEALED_BYTES_MAX)
-    return answers.to_submission(await edge.ask(edge.question(request, "submit", body)))
+    return answers.to_submission(await edge.ask_for(request, "submit", body))
 
 
 async def status(request: web.Request) -> web.StreamResponse:
     """Say what became of a message: to its sender all of it, to a recipient its own legs."""
     edge = request.app[EDGE]
-    return answers.to_reading(await edge.ask(edge.question(request, "status")))
+    return answers.to_reading(await edge.ask_for(request, "status"))
 
 
 async def receipt(request: web.Request) -> web.StreamResponse:
     """Return the stored receipt of a message to its sender."""
     edge = request.app[EDGE]
-    return answers.to_reading(await edge.ask(edge.question(request, "receipt")))
+    return answers.to_reading(await edge.ask_for(request, "receipt"))
 
 
 async def _submit_lines(request: web.Request, edge: Edge) -> web.StreamResponse:
     """Answer each line with a line, in their order. Each line is asked on its own: none can fail another."""
-    async with _place(edge):
+    question = edge.question(request, "line")
+    sender = sender_of(request, mtls=question.mtls, token=question.token)
+    with edge.bodies.take(sender, DeskUnavailableError("too many bodies")):
         body = await edge.read(request, BODY_BYTES_MAX)
         lines = _split(body)
-        question = replace(edge.question(request, "line"), digest=jose.b64encode(sha256(body).digest()).decode())
+        question = replace(question, digest=jose.b64encode(sha256(body).digest()).decode())
         response = web.StreamResponse(headers={"Content-Type": LINES_TYPE})
         await response.prepare(request)
-        async for result in _in_order(lines, lambda line: _ask_line(edge, question, line), at_once=edge.bounds.lines_at_once_max):
+        async for result in _in_order(
+            lines, lambda line: _ask_line(edge, question, line, sender=sender), at_once=edge.bounds.lines_at_once_max
+        ):
             await response.write(msgspec.json.encode(result) + b"\n")
         await response.write_eof()
         return response
-
-
-@asynccontextmanager
-async def _place(edge: Edge) -> AsyncIterator[None]:
-    if edge.bodies >= edge.bounds.bodies_max:
-        raise DeskUnavailableError("too many bodies")
-    edge.bodies += 1
-    try:
-        yield
-    finally:
-        edge.bodies -= 1
 
 
 def _split(body: bytes) -> list[bytes]:
@@ -105,11 +99,13 @@ async def _in_order(
                 await each
 
 
-async def _ask_line(edge: Edge, question: Question, line: bytes) -> dict[str, Any]:
+async def _ask_line(edge: Edge, question: Question, line: bytes, *, sender: Sender) -> dict[str, Any]:
     if not line or len(line) > SEALED_BYTES_MAX:
         return _problem(Problem(code=Code.MESSAGE_TOO_LARGE if line else Code.NOT_A_TOKEN, detail="an empty or too large line"))
     try:
-        answer = await edge.ask(replace(question, body=line))
+        answer = await edge.ask(replace(question, body=line), sender)
+    except TooManyError as exc:
+        return _problem(exc.problem)
     except DeskUnavailableError:
         return _problem(Problem(code=Code.UNAVAILABLE, detail="not answered in time", expected="send this line again"))
     if answer.outcome == "problem":

@@ -82,28 +82,30 @@ def document(faults: Sequence[Fault], *, rejection: str | None = None) -> dict[s
     return found if rejection is None else {**found, "rejection": rejection}
 
 
-def headers_of(status: int, *, wait_seconds: int = RETRY_SECONDS) -> dict[str, str]:
+def headers_of(status: int, *, wait_seconds: int | None = None) -> dict[str, str]:
     """Return the headers that go with an error of this status; `wait_seconds`: when it makes sense to come again."""
     match status:
         case 401:
             return {"WWW-Authenticate": 'Bearer realm="gateway"'}
         case 429 | 503:
-            return {"Retry-After": str(wait_seconds)}
+            return {"Retry-After": str(RETRY_SECONDS if wait_seconds is None else wait_seconds)}
         case _:
             return {}
 
 
-def respond(faults: Sequence[Fault], *, rejection: str | None = None, headers: Mapping[str, str] | None = None) -> web.Response:
+def respond(
+    faults: Sequence[Fault], *, rejection: str | None = None, headers: Mapping[str, str] | None = None, wait_seconds: int | None = None
+) -> web.Response:
     """Return a problem as a response."""
     body = document(faults, rejection=rejection)
     return web.Response(
         status=body["status"],
         body=msgspec.json.encode(body),
         content_type=MEDIA_TYPE,
-        headers={**headers_of(body["status"]), **(headers or {})},
+        headers={**headers_of(body["status"], wait_seconds=wait_seconds), **(headers or {})},
     )
 
 
-def respond_one(problem: Problem, *, headers: Mapping[str, str] | None = None) -> web.Response:
+def respond_one(problem: Problem, *, headers: Mapping[str, str] | None = None, wait_seconds: int | None = None) -> web.Response:
     """Return one problem as a response."""
-    return respond([fault(problem)], headers=headers)
+    return respond([fault(problem)], headers=headers, wait_seconds=wait_seconds)

@@ -41,7 +41,7 @@ def evidence(kind: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]
 
     async def handle(request: web.Request) -> web.StreamResponse:
         edge = request.app[EDGE]
-        return answers.to_reading(await edge.ask(edge.question(request, kind)))
+        return answers.to_reading(await edge.ask_for(request, kind))
 
     return handle
 

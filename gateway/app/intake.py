@@ -47,7 +47,7 @@ from gateway.contract.values import Jti, Lane, PartnerId, Ref, SubjectKey
 from gateway.core import receipts, tokens
 from gateway.core.admission import Accepted, Rejected, admit
 from gateway.core.decided import Decision, Reason
-from gateway.core.decision import decide
+from gateway.core.decision import QUOTA_SPENT, decide
 from gateway.core.delivery import Event
 from gateway.core.evidence.merkle import leaf_hash
 from gateway.core.facts import Answered
@@ -290,6 +290,8 @@ class Intake:
             message, decision, subject=subject.key, seq=batch.locked.next(subject.key), policy_digest=world.grounds.policies.digest, now=now
         )
         batch.quota.use(message)
+        if QUOTA_SPENT in decision.notices:
+            self._telemetry.event("rate-limited", partner=message.iss, code="urgent")
         entry = records.accepted_entry(row, message.digest, legs, refusals, now)
         batch.messages.append(row)
         batch.watches += watch_rows(row, message, decision, tables=world.context.tables, now=now)

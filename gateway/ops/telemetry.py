@@ -88,6 +88,8 @@ class Metrics:
         self.held = Gauge("gateway_held_legs", "Legs that wait for a person, by reason", ["partner", "reason"], registry=self.registry)
         self.dead = Gauge("gateway_dead_legs", "Dead letters, by who must act", ["partner", "side"], registry=self.registry)
         self.aside = Gauge("gateway_oldest_aside_seconds", "Age of the oldest held and dead leg", ["state"], registry=self.registry)
+        self.limited = Counter("gateway_limited", "What went over a limit", ["partner", "limit"], registry=self.registry)
+        self.asked = Counter("gateway_asked_to_wait", "Answers of partners that ask us to wait", ["partner"], registry=self.registry)
         self.circuits = Gauge("gateway_circuit", "1 where the circuit of a partner stands", ["partner", "position"], registry=self.registry)
         self.failing = Gauge(
             "gateway_failing_seconds", "Since when a partner's endpoint has not answered", ["partner"], registry=self.registry
@@ -159,6 +161,10 @@ class Telemetry:
         self._metrics.events.labels(name).inc(count or 1)
         if name in COUNTED and partner is not None:
             self._metrics.messages.labels(partner, name.removeprefix("message-")).inc()
+        if name == "rate-limited" and partner is not None:
+            self._metrics.limited.labels(partner, code or "").inc()
+        if name == "partner-asked-to-wait" and partner is not None:
+            self._metrics.asked.labels(partner).inc()
         if name == "message-rejected" and code is not None:
             self._metrics.rejected.labels(code).inc()
         if seconds is not None:

@@ -53,6 +53,7 @@ async def test_over_its_quota_what_is_urgent_goes_in_the_next_lane_with_a_warnin
         outcomes = [await h.send(urgent(n), jti=jti) for n, jti in enumerate(jtis)]
         assert [await lane(h, jti) for jti in jtis] == [Lane.IMMEDIATE] * QUOTA + [Lane.PRIORITY] * 2
         assert [warned(outcome.receipt) for outcome in outcomes] == [False] * QUOTA + [True] * 2
+        assert h.metrics.registry.get_sample_value("gateway_limited_total", {"partner": REGISTER, "limit": "urgent"}) == 2
 
 
 async def test_the_members_of_one_batch_share_the_quota(tmp_path: Path) -> None:

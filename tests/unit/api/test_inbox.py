@@ -6,6 +6,7 @@ import json
 import pytest
 
 from gateway.api.edge import Bounds
+from gateway.api.places import Places
 from gateway.app.ports import Answer, DeskUnavailableError
 from gateway.core.problems import Code
 
@@ -90,7 +91,7 @@ class TestWaiting:
         edge.stopping.set()
         async with asyncio.timeout(5):
             assert (await polling).status == 200
-        assert edge.polls == 0
+        assert edge.polls.count == 0
 
     async def test_a_partner_that_went_away_is_offered_nothing(self, client, desk, edge):
         polling = asyncio.create_task(client.post("/v1/poll", json={}))
@@ -98,14 +99,14 @@ class TestWaiting:
             await asyncio.sleep(0.01)
         polling.cancel()
         async with asyncio.timeout(5):
-            while edge.polls:
+            while edge.polls.count:
                 await asyncio.sleep(0.01)
         asked = len(desk.questions)
         await asyncio.sleep(0.1)
         assert len(desk.questions) == asked
 
     async def test_beyond_the_bound_a_poll_does_not_wait(self, client, desk, edge):
-        edge.polls = edge.bounds.polls_max
+        edge.polls = Places(0, 1)
         async with asyncio.timeout(5):
             assert (await client.post("/v1/poll", json={})).status == 200
         assert len(desk.questions) == 1

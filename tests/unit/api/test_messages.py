@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.api.edge import Bounds
+from gateway.api.places import Places
 from gateway.app.ports import Answer, DeskUnavailableError
 from gateway.core.limits import LINES_COUNT_MAX, SEALED_BYTES_MAX
 from gateway.core.problems import Code
@@ -188,9 +189,9 @@ async def test_a_body_of_lines_that_cannot_be_read_is_refused_as_a_whole(client,
 
 
 async def test_too_many_bodies_of_lines_at_once_are_503(client, desk, edge):
-    edge.bodies = edge.bounds.bodies_max
+    edge.bodies = Places(0, 1)
     assert (await client.post("/v1/messages", data=b"a\n", headers=JSONL)).status == 503
-    edge.bodies -= 1
+    edge.bodies = Places(1, 1)
     assert (await client.post("/v1/messages", data=b"a\n", headers=JSONL)).status == 200
 
 
