@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import random
 import re
 import signal
@@ -62,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         kinds=[BY_NAME[name] for name in names], trials=asked.trials, budget=asked.budget, results=asked.results, resume=asked.resume,
         seed=asked.seed if asked.seed is not None else random.SystemRandom().randrange(2**31), until_fault=asked.until_fault,
     )  # fmt: skip
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL + 1)  # what it says of a broker that we have killed
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is ended, however the run ends
     if not asked.report:
         console.print(f"commit {commit}, seed {wish.seed}", highlight=False)
