@@ -7,7 +7,6 @@ after its signature.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -49,27 +48,28 @@ class Places:
 
     total: int
     share: int
-    taken: Counter[Sender] = field(default_factory=Counter)
-
-    @property
-    def count(self) -> int:
-        """How many are taken."""
-        return self.taken.total()
+    count: int = 0  # taken in all
+    taken: dict[Sender, int] = field(default_factory=dict)  # by whom
 
     def is_free(self, sender: Sender) -> bool:
         """Say whether a sender may take one."""
-        return self.count < self.total and self.taken[sender] < self.share
+        return self.count < self.total and self.taken.get(sender, 0) < self.share
 
     @contextmanager
     def take(self, sender: Sender, full: Exception) -> Iterator[None]:
         """Hold a place. Raises `full` where all are taken, `TooManyError` where the sender has its share."""
         if self.count >= self.total:
             raise full
-        if self.taken[sender] >= self.share:
+        if self.taken.get(sender, 0) >= self.share:
             raise TooManyError("too many of your requests are under way", WAIT_SECONDS)
-        self.taken[sender] += 1
+        self._change(sender, 1)
         try:
             yield
         finally:
-            self.taken[sender] -= 1
-            self.taken += Counter()  # drops who holds nothing any more
+            self._change(sender, -1)
+
+    def _change(self, sender: Sender, by: int) -> None:
+        self.count += by
+        left = self.taken.pop(sender, 0) + by
+        if left:
+            self.taken[sender] = left
