@@ -43,6 +43,7 @@ class Wish:
     results: Path
     resume: bool
     until_fault: bool
+    verbose: bool
 
     def wanted(self, trial: Trial) -> int:
         """How many trials of a kind there are to be."""
@@ -62,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wish = Wish(
         kinds=[BY_NAME[name] for name in names], trials=asked.trials, budget=asked.budget, results=asked.results, resume=asked.resume,
         seed=asked.seed if asked.seed is not None else random.SystemRandom().randrange(2**31), until_fault=asked.until_fault,
+        verbose=asked.verbose,
     )  # fmt: skip
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL + 1)  # what it says of a broker that we have killed
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is ended, however the run ends
@@ -85,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--until-fault", action="store_true", help="leave a kind at its first failed trial")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where runs are kept and added up (%(default)s)")
     parser.add_argument("--report", action="store_true", help="run nothing: only add up and report")
+    parser.add_argument("--verbose", action="store_true", help="tell the story of every trial, not of failed ones alone")
     parser.add_argument("--list", action="store_true", help="say which kinds there are, and how many trials a full run makes")
     return parser
 
@@ -130,7 +133,7 @@ def _run(wish: Wish, commit: str, console: Console) -> None:
             if share <= 0:
                 break
             bar = progress.add_task(trial.name, total=wanted, completed=done, faults="")
-            teller = _Teller(progress, bar, book, console)
+            teller = _Teller(progress, bar, book, console=console, verbose=wish.verbose)
             numbers = range(done + 1, wanted + 1)
             _kind(trial, wish, numbers=numbers, until=time.monotonic() + share, teller=teller)
 
@@ -148,8 +151,8 @@ def _kind(trial: Trial, wish: Wish, *, numbers: range, until: float, teller: _Te
 class _Teller:
     """Tells of trials as they are made: in the book, on the bar, and in words where they fail."""
 
-    def __init__(self, progress: Progress, bar: TaskID, book: Book, console: Console) -> None:
-        self._progress, self._bar, self._book, self._console = progress, bar, book, console
+    def __init__(self, progress: Progress, bar: TaskID, book: Book, *, console: Console, verbose: bool) -> None:
+        self._progress, self._bar, self._book, self._console, self._verbose = progress, bar, book, console, verbose
         self._failed = 0
 
     def tell(self, verdict: Verdict) -> None:
@@ -157,6 +160,10 @@ class _Teller:
         self._book.trial(verdict)
         self._failed += bool(verdict.faults)
         self._progress.update(self._bar, advance=1, faults=f"[red]{self._failed} failed" if self._failed else "[green]no fault")
+        if self._verbose:
+            self._console.print(f"{verdict.kind} {verdict.number}: {verdict.messages} messages", highlight=False, markup=False)
+            for at, what in verdict.timeline:
+                self._console.print(f"{at:9.2f}  {what}", highlight=False, markup=False)
         for fault in verdict.faults[:5]:
             told = f"{verdict.kind} {verdict.number}: {fault.kind}: {fault.what} {fault.jti}"
             self._console.print(told, style="red", highlight=False, markup=False)

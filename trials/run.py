@@ -146,15 +146,15 @@ def _story(ledger: Ledger, entry: Entry, begun: float) -> Iterator[tuple[float, 
 
 
 @asynccontextmanager
-async def course(opens: Opens, *, seed: int) -> AsyncIterator[Course]:
-    """Start a system with its clients. Raises `UnavailableError` where this machine cannot."""
+async def course(opens: Opens, *, seed: int, senders: int = 3, pause: float = 0.03) -> AsyncIterator[Course]:
+    """Start a system with its clients, so many senders on each way. Raises `UnavailableError` where this machine cannot."""
     with folder_for_trials() as folder:
         opened = _Opened(opens(folder))
         system = await asyncio.to_thread(opened.enter)
         try:
             system.gw.dice = Random(seed)  # noqa: S311 -- moments, not secrets
             ledger = Ledger()
-            load = Load(system.gw, ledger)
+            load = Load(system.gw, ledger, senders=senders, channels=senders, pause=pause)
             await load.open()
             try:
                 yield Course(seed, system, load, Auditor(system.gw, ledger, folder))
@@ -192,8 +192,8 @@ async def run_kind(trial: Trial, *, seed: int, numbers: range, until: float, sto
 
 
 async def run_together(trials: Sequence[Trial], opens: Opens, *, seed: int, count: int) -> list[Verdict]:
-    """Make a few trials of several kinds on one system: the short form, which would spend its time on starting systems."""
-    async with course(opens, seed=seed) as running:
+    """Make a few trials of several kinds on one system, under a light load: the short form, which has minutes."""
+    async with course(opens, seed=seed, senders=2, pause=0.1) as running:
         verdicts = [await running.once(trial, number) for number in range(1, count + 1) for trial in trials]
         last = await running.end(trials[-1], count + 1)
         return verdicts if last is None else [*verdicts, last]
