@@ -21,7 +21,7 @@ from gateway.app.records import extended_entry
 from gateway.app.rows import leg_row, refusal_row
 from gateway.app.world import Holder
 from gateway.contract.errors import GatewayError
-from gateway.contract.values import PartnerId, Ref
+from gateway.contract.values import Country, PartnerId, Ref
 from gateway.core.correction import TAKEN_BACK
 from gateway.core.decided import Alert, Decision
 from gateway.core.decision import decide_for
@@ -145,7 +145,8 @@ class Escalate:
         self, work: UnitOfWork, original: Message, watch: WatchRow, legs: Sequence[LegRow], *, locked: Locked, now: datetime
     ) -> list[Line]:
         """Send the concern itself to the place's police who have not got it: one leg for each, ever."""
-        grounds, home = self._holder.current.grounds, self._holder.current.directory.by_id(original.iss).country
+        grounds, sender = self._holder.current.grounds, self._holder.current.directory.find(original.iss)
+        home = Country(original.body["event"]["place"]["country"]) if sender is None else sender.country
         routed = police_of(original, grounds.directory, told={leg.partner for leg in legs})
         decision = decide_for(original, routed, NO_FACTS, home=home, grounds=grounds, now=now, new_id=lambda: self._dice.uuid7(now))
         refused = await self._new_refusals(work, watch.message, decision)

@@ -49,7 +49,7 @@ class History:
 
     async def facts(self, message: Message, subject: SubjectKey, told: Answered | None) -> Facts:
         """Return the facts of one decision."""
-        wanted = self._wanted(message, subject)
+        wanted = self._wanted(message, subject) | ({told.message} if told is not None else set())
         await self._load(wanted)
         found = [self._earlier[ref] for ref in wanted if ref in self._earlier]
         unread = UNREAD if len(wanted) > EARLIER_COUNT_MAX or any(e is None for e in found) else ()

@@ -41,7 +41,7 @@ class Query:
         return {"jti": jti, "legs": [_own(own[jti])]}
 
     async def _corrections(self, work: UnitOfWork, of: MessageRow) -> list[dict[str, Any]]:
-        """Return what its sender has corrected of a message since: with their own status, the facts of the letter to the person (R-TRV-14)."""
+        """Return what its sender corrected of a message since: with their own status, the facts of the letter to the person (R-TRV-14)."""
         heads = (await work.heads([of.subject], besides=self._holder.current.context.gateway)).get(of.subject, ())
         refs = [head.ref for head in heads if head.family == CORRECTION and head.ref.iss == of.ref.iss]
         if not refs:

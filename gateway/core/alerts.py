@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, time
 from typing import Final
 
@@ -12,7 +13,7 @@ from gateway.core.correction import standing
 from gateway.core.decided import Alert
 from gateway.core.directory import Directory
 from gateway.core.facts import Facts
-from gateway.core.families import BREACH, INTELLIGENCE, ORDER, RISK, TRAVEL
+from gateway.core.families import BREACH, CORRECTION, INTELLIGENCE, ORDER, RISK, TRAVEL
 from gateway.core.message import Message
 from gateway.core.restriction import forbids, orders
 from gateway.core.rules.base import RuleContext
@@ -56,14 +57,25 @@ def marks_of(message: Message, facts: Facts, ctx: RuleContext) -> tuple[str, ...
 
 def is_restricted(message: Message, facts: Facts, ctx: RuleContext) -> bool:
     """Say whether an order forbids the journey of a notice: as its sender says, or as one carried here says (R-TRV-09)."""
-    if message.family.name != TRAVEL:
+    notice = _notice_of(message)
+    if notice is None:
         return False
-    return read_travel(message.body).restricted or forbids(orders(facts).values(), message, ctx.sender.country)
+    return read_travel(notice.body).restricted or forbids(orders(facts).values(), notice, ctx.sender.country)
+
+
+def _notice_of(message: Message) -> Message | None:
+    """Return a message as the notice it is, or puts in the place of one."""
+    put = message.body.get("replacement", {}).get(TRAVEL) if message.family.name == CORRECTION else None
+    if put is not None:
+        return replace(message, event={**message.event, "body": put})
+    return message if message.family.name == TRAVEL else None
 
 
 def is_review_due(message: Message, facts: Facts) -> bool:
     """Say whether there is news about a subject that nobody visits: reactive management rests on there being none (R-RSK-08)."""
     if message.family.name in {INTELLIGENCE, BREACH}:
+        if facts.unread and RISK in facts.families:
+            return True  # rather once too often than never
         said = {e.message.iss: e.message.body["management_mode"] for e in standing(facts, RISK)}  # by each its last word
         return said.get(owner_of(message, facts), "REACTIVE" if "REACTIVE" in said.values() else None) == "REACTIVE"
     review = message.body.get("review", {}) if message.family.name == RISK else {}

@@ -15,6 +15,7 @@ from gateway.core.message import Message
 
 TAKEN_BACK: Final = frozenset({"WITHDRAW", "RECALL"})  # kinds after which there is no message any more
 OF_ITS_OWN: Final = frozenset({"exchange", "sender_contact"})  # what a correction says itself, whatever the original showed
+ASIDE: Final = frozenset({State.HELD, State.DEAD})  # out of the line
 RECALLED: Final = frozenset({State.PLANNED, State.READY, State.AVAILABLE, State.HELD, State.DEAD})
 
 
@@ -28,24 +29,24 @@ def past_recipients(message: Message, original: Earlier) -> Iterator[Candidate]:
     """Yield everybody who may have got the original, or will yet, each bounded by what its view of the original showed.
 
     Where the original is taken back, who has not been sent it is never told of it. Where it is corrected, who will still be sent it hears
-    the correction next; where it is held, the correction is held for the same reason.
+    the correction next; where it stands aside, the correction goes in its place, held for the same reason.
     """
     takes_back = message.body["kind"] in TAKEN_BACK
     for leg in original.legs:
-        if leg.perhaps_sent or (not takes_back and leg.state in OPEN | {State.HELD}):
+        if leg.perhaps_sent or (not takes_back and leg.state in OPEN | ASIDE):
             hold = HoldReason(leg.hold) if leg.hold is not None and not leg.perhaps_sent else None
             yield Candidate(leg.partner, leg.countries, leg.roles, bound=leg.groups | OF_ITS_OWN, hold=hold)
 
 
 def recalls(message: Message, original: Earlier) -> Iterator[Recall]:
-    """Yield what is taken back before it is sent, or sent again: refused (WITHDRAWN) if it was never published, else cancelled.
+    """Yield what is not sent any more: refused (WITHDRAWN) if it was never published, else cancelled.
 
-    What a courier carries this moment cannot be stopped; its recipient gets the correction next.
+    Of what is taken back everything that a courier does not carry this moment. Of what is corrected all that stands aside: released, or
+    tried again later, it would come after its correction, as it was.
     """
-    if message.body["kind"] not in TAKEN_BACK:
-        return
+    stopped = RECALLED if message.body["kind"] in TAKEN_BACK else ASIDE
     for leg in original.legs:
-        if leg.state in RECALLED:
+        if leg.state in stopped:
             yield Recall(leg.leg_id, Event.CANCELLED if leg.perhaps_sent or leg.state is State.DEAD else Event.REFUSED)
 
 

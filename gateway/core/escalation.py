@@ -57,9 +57,9 @@ def has_it(state: State, code: str | None) -> bool:
 def police_of(message: Message, directory: Directory, *, told: Collection[PartnerId]) -> Routed:
     """Find the place's POLICE partners that have no leg yet, whatever their profiles receive by themselves.
 
-    Policies are asked as for every recipient. Raises `UnknownPartnerError` if the sender has no profile any more.
+    Policies are asked as for every recipient. Where the sender has no profile any more, only the message can bar a country.
     """
-    sender, place = directory.by_id(message.iss), message.body["event"]["place"]
+    sender, place = directory.find(message.iss), message.body["event"]["place"]
     country = Country(place["country"])
     candidates: list[Candidate] = []
     refusals: list[Refusal] = []
@@ -67,7 +67,7 @@ def police_of(message: Message, directory: Directory, *, told: Collection[Partne
         there = profile.kind == POLICE and profile.covers(country) and serves_region(profile, country, place.get("region"))
         if not there or profile.id in told or profile.id == message.iss:
             continue
-        bar = country_bar(message, country, profile, sender=sender)
+        bar = country_bar(message, country, profile, sender=sender or profile)
         if bar is None:
             candidates.append(Candidate(profile.id, (country,), (Role.SAFEGUARDING,)))
         else:

@@ -5,6 +5,7 @@ The app asks twice: for the heads of what is known of a subject (no content is o
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +19,6 @@ from gateway.core.families import (
     CORRECTION,
     INTELLIGENCE,
     ORDER,
-    REGISTRATION,
     RESPONSE,
     RISK,
     TRANSFER,
@@ -29,14 +29,16 @@ from gateway.core.message import Message
 INTEREST: Final = frozenset({TRAVEL, ACKNOWLEDGEMENT, CORRECTION})  # what a live interest is read from (R-RTE-06)
 ASKED_OF_SUBJECT: Final = {
     TRAVEL: frozenset({ORDER, CORRECTION}),  # R-TRV-09, R-TRV-14
-    ORDER: frozenset({ORDER, REGISTRATION}) | INTEREST,  # R-ORD-14, R-ORD-05
+    ORDER: frozenset({ORDER}) | INTEREST,  # R-ORD-14
     RISK: frozenset({RISK}) | INTEREST,
     BREACH: frozenset({RISK}) | INTEREST,  # R-RSK-08
     INTELLIGENCE: frozenset({RISK}),
     RESPONSE: frozenset({CORRECTION}),  # R-CNV-01: what was taken back is not asked any more
     TRANSFER: frozenset({CORRECTION}),
+    CORRECTION: frozenset({CORRECTION, ORDER}),  # R-GEN-05: taken back before? R-TRV-09 of a journey put in place
 }
 """Families of earlier messages that a decision on a message of a family asks for, over the whole life of the subject."""
+NEWEST_WORDS: Final = 4  # acknowledgements of one partner in one conversation that can still decide something: stage and interest
 CONVERSATIONS: Final = frozenset({TRANSFER, RESPONSE, ACKNOWLEDGEMENT})  # what is judged by what was said in its own conversation (R-CNV)
 
 
@@ -122,16 +124,35 @@ NO_FACTS = Facts()
 
 
 def wanted(message: Message, heads: Iterable[Head], *, conversation: str) -> frozenset[Ref]:
-    """Return which earlier messages a decision has to read. `conversation` is the message's `txn` as heads spell it."""
-    heads = tuple(heads)
+    """Return which earlier messages a decision has to read. `conversation` is the message's `txn` as heads spell it.
+
+    Of acknowledgements only the newest of each partner: who sends many must not use up what one decision may read.
+    """
+    heads = _without_old_words(heads)
     families = ASKED_OF_SUBJECT.get(message.family.name, frozenset())
     if message.family.name == TRAVEL and any(head.family == CORRECTION for head in heads):
         families |= {TRAVEL}  # a notice withdrawn as wrong is not sent again (R-TRV-14)
     by_family = {head.ref for head in heads if head.family in families}
     named = {ref for ref in (superseded(message), corrected(message)) if ref is not None}
     joined = message.family.name in CONVERSATIONS
-    replies = {head.ref for head in heads if joined and head.txn == conversation}
+    replies = {
+        head.ref
+        for head in heads
+        if joined and head.txn == conversation and (head.family != ACKNOWLEDGEMENT or head.ref.iss == message.iss)
+    }
     return frozenset(by_family | replies | (named & {head.ref for head in heads}))
+
+
+def _without_old_words(heads: Iterable[Head]) -> tuple[Head, ...]:
+    """Leave out all but the newest acknowledgements of each partner in each conversation; `heads` are oldest first."""
+    left: Counter[tuple[PartnerId, str]] = Counter()
+    kept: list[Head] = []
+    for head in reversed(tuple(heads)):
+        said = (head.ref.iss, head.txn)
+        left[said] += head.family == ACKNOWLEDGEMENT
+        if head.family != ACKNOWLEDGEMENT or left[said] <= NEWEST_WORDS:
+            kept.append(head)
+    return tuple(reversed(kept))
 
 
 def superseded(message: Message) -> Ref | None:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from gateway.contract.values import Country, Lane
 from gateway.core.admission import Context
+from gateway.core.correction import TAKEN_BACK
 from gateway.core.decided import Candidate, HoldReason, Reason, Refusal
 from gateway.core.families import ACKNOWLEDGEMENT, CORRECTION, INTELLIGENCE, REFERRAL, REGISTRATION, REQUEST, RESPONSE, TRAVEL, is_concern
 from gateway.core.message import Message
@@ -128,7 +129,8 @@ def leg_hold(message: Message, profile: Profile, *, home: Country) -> HoldReason
 
     A minor (R-GEN-09); intelligence graded 3-E, abroad (R-INT-04); a referral that speaks of a child in danger (R-SAF-05); a suspended
     partner (R-RTE-09), which comes last, because sealing looks for it again. An acknowledgement is not held for a minor: it goes to the
-    one who told us of the subject, and says nothing new of it.
+    one who told us of the subject, and says nothing new of it. Nor is a withdrawal, which
+    says nothing of the subject and undoes what was said.
     """
     if message.event["subject"]["is_minor"] != "NO" and not _minor_exempt(message):
         return HoldReason.MINOR
@@ -148,6 +150,7 @@ def _minor_exempt(message: Message) -> bool:
     family, body = message.family.name, message.body
     return (
         family == ACKNOWLEDGEMENT
+        or (family == CORRECTION and body.get("kind") in TAKEN_BACK)
         or is_concern(family, body)
         or (is_anonymous(message) and message.event["subject"]["is_minor"] == "UNKNOWN")
     )

@@ -20,6 +20,7 @@ from gateway.core.travel import Travel, read_travel
 
 IN_RESPONSE_TO: Final = "/routing/in_response_to"
 ANSWERS: Final = {RESPONSE: REQUEST, TRANSFER: TRANSFER, REFERRAL: REFERRAL}  # what a reply of a family can answer
+REPEATED: Final = frozenset({"MATCHED", "ACTIONED"})  # stages that may have several outcomes, one after the other
 OF_CORRECTIONS: Final = frozenset({"UPDATED", "DELETED", "RESTRICTED"})
 SHPO: Final = frozenset({"SHPO", "INTERIM_SHPO"})
 E: Final = Severity.ERROR
@@ -28,7 +29,7 @@ Found = Iterator[Problem]
 
 def check_earlier(msg: Message, facts: Facts, ctx: RuleContext) -> Found:
     """Yield every problem a message has with what was said before."""
-    for check in (a_referral_is_joined_by_nothing, *CHECKS.get(msg.family.name, ())):
+    for check in (a_referral_is_joined_by_nothing, a_reply_is_about_the_same_person, *CHECKS.get(msg.family.name, ())):
         yield from check(msg, facts, ctx)
 
 
@@ -66,6 +67,16 @@ def a_referral_is_joined_by_nothing(msg: Message, facts: Facts, ctx: RuleContext
             yield _unmatched("R-REF-03", "this txn is that of a referral, and referrals live apart", expected, claim="txn")
 
 
+def a_reply_is_about_the_same_person(msg: Message, facts: Facts, ctx: RuleContext) -> Found:  # noqa: ARG001
+    """R-CNV-01: a reply repeats the subject it received, to which it counts (domain.md b.0)."""
+    original = original_of(facts)
+    if original is None:
+        return
+    asked, said = original.message.event["subject"], msg.event["subject"]
+    if (said.get("iss", msg.iss), said.get("ref")) != (original.message.subject[1], asked.get("ref")):
+        yield _unmatched("R-CNV-01", "another person than that of what this answers", "the subject as you received it", "/subject")
+
+
 def stages_come_in_order(msg: Message, facts: Facts, ctx: RuleContext) -> Found:  # noqa: ARG001
     """R-CNV-02: PROPOSED, ACCEPTED or REFUSED, COMPLETED, RETURNED."""
     before, stage = stage_before(msg, facts), msg.body["stage"]
@@ -80,8 +91,9 @@ def acknowledgements_go_forward(msg: Message, facts: Facts, ctx: RuleContext) ->
     before, stage = acknowledged_before(msg, facts), msg.body["stage"]
     if before not in FORWARD or stage not in FORWARD:
         return
-    if FORWARD[stage] < FORWARD[before] or before == "REFUSED":
-        later = [name for name, rank in FORWARD.items() if rank >= FORWARD[before]]
+    least = FORWARD[before] + (before not in REPEATED)
+    if FORWARD[stage] < least:
+        later = [name for name, rank in FORWARD.items() if rank >= least]
         expected = "nothing more: a refusal is the last word" if before == "REFUSED" else f"one of {', '.join(later)}"
         yield broken("R-CNV-02", "/body/stage", f"you have acknowledged it as {before} already", expected=expected, severity=E)
 
@@ -116,6 +128,12 @@ def a_response_serves_the_purpose_asked(msg: Message, facts: Facts, ctx: RuleCon
 def a_correction_corrects_something(msg: Message, facts: Facts, ctx: RuleContext) -> Found:
     """R-GEN-05: it names a message of its sender about this subject, and puts a body of the same family in its place."""
     original = correction.original_of(msg, facts)
+    if original is None and facts.unread:
+        detail = "what this corrects could not be read here; an operator has been told"
+        yield Problem(
+            code=Code.UNAVAILABLE, detail=detail, expected="send it again later", pointer="/body/corrects", rule=RuleId("R-GEN-05")
+        )
+        return
     if original is None:
         detail = "no message of yours about this subject has this iss and jti"
         expected = "iss and jti of your message, with its subject; a referral is never corrected: send another with note_kind END"

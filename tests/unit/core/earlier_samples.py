@@ -30,7 +30,9 @@ def said(family: str, jti: str = "now", *, iss: str = REGISTER, txn: str = "t", 
     event = copy.deepcopy(json.loads(_valid(family)))
     event["body"] = {name: value for name, value in (event["body"] | body).items() if value is not ...}
     event["routing"].pop("in_response_to", None)
+    event["subject"] |= {"ref": "TEST-1"}
     if answers is not None:
+        event["subject"]["iss"] = REGISTER
         event["routing"]["in_response_to"] = {"iss": GATEWAY, "jti": answers}
     return Message(
         iss=PartnerId(iss), jti=Jti(jti), digest="", aud=GATEWAY, iat=NOW, toe=NOW, txn=txn, family=Family(family, "1.0"), event=event

@@ -27,6 +27,7 @@ TABLE = [  # state, attempt: goes the correction of a kind that corrects, of one
     pytest.param(S.DEAD, 5, True, True, E.CANCELLED, id="dead-after-attempts"),
     pytest.param(S.EXPIRED, 3, True, True, None, id="expired-after-attempts"),
     pytest.param(S.CANCELLED, 1, True, True, None, id="cancelled-after-an-attempt"),
+    pytest.param(S.DEAD, 0, True, False, E.CANCELLED, id="dead-before-any-attempt"),
     pytest.param(S.HELD, 1, True, True, E.CANCELLED, id="held-after-an-attempt"),
     pytest.param(S.PLANNED, 0, True, False, E.REFUSED, id="in-line"),
     pytest.param(S.READY, 0, True, False, E.REFUSED, id="at-the-head-of-its-line"),
@@ -44,7 +45,8 @@ def test_a_correction_goes_to_who_may_have_the_original_and_stops_what_need_not_
     original = before(ORIGINAL, told("p", "FR", state=state, attempt=attempt, hold="MINOR" if state is S.HELD else None))
     expected = takes_back if backwards else corrects
     assert [c.partner for c in past_recipients(correction(kind), original)] == (["p"] if expected else [])
-    assert [r.event for r in recalls(correction(kind), original)] == ([recall] if backwards and recall else [])
+    stops = backwards or state in {S.HELD, S.DEAD}  # what stands aside would come after its correction, as it was
+    assert [r.event for r in recalls(correction(kind), original)] == ([recall] if stops and recall else [])
 
 
 def test_every_state_of_a_leg_is_in_the_table():

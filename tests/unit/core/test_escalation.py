@@ -11,7 +11,7 @@ import pytest
 from gateway.contract.values import Country, Jti, Lane, LegId, PartnerId, Role
 from gateway.core.decided import Decision, PlannedLeg, Reason
 from gateway.core.delivery import State
-from gateway.core.directory import Directory, UnknownPartnerError
+from gateway.core.directory import Directory
 from gateway.core.escalation import RULE, UNANSWERED, WITHOUT_A_ROW, has_it, patience, police_of, watches
 from gateway.core.rules.intelligence import FAMILY
 from gateway.core.rules.tables import RuleRow, RuleTables, SourceKind, Unit
@@ -116,6 +116,5 @@ def test_what_bars_the_country_bars_its_police_and_is_recorded():
     assert found(replace(NEAR, excluded_countries=frozenset({Country("GB")}))) == ([], [(NEAR.id, Reason.COUNTRY_EXCLUDED_BY_PROFILE)])
 
 
-def test_a_sender_without_a_profile_raises():
-    with pytest.raises(UnknownPartnerError):
-        police_of(concern(), Directory([NEAR]), told=())
+def test_a_sender_without_a_profile_any_more_keeps_nobody_from_being_told():
+    assert [c.partner for c in police_of(concern(), Directory([NEAR]), told=()).candidates] == [NEAR.id]

@@ -75,7 +75,8 @@ def ack(name, jti="now", *, iss="fr-police", to="asked", **more):
     ("earlier", "now", "right"),
     [
         ([], "RECEIVED", True), ([], "ACTIONED", True), ([], "REFUSED", True),
-        (["RECEIVED"], "VALID", True), (["RECEIVED"], "RECEIVED", True), (["ACTIONED"], "ACTIONED", True),
+        (["RECEIVED"], "VALID", True), (["RECEIVED"], "RECEIVED", False), (["VALID"], "VALID", False), (["MATCHED"], "MATCHED", True),
+        (["ACTIONED"], "ACTIONED", True),
         (["MATCHED"], "VALID", False), (["ACTIONED"], "RECEIVED", False), (["RECEIVED"], "REFUSED", True),
         (["REFUSED"], "ACTIONED", False), (["REFUSED"], "REFUSED", False), (["RECEIVED", "ACTIONED"], "MATCHED", False),
     ],
@@ -96,6 +97,17 @@ def test_only_a_correction_is_answered_with_what_was_done_about_it(family, outco
     answer = said(ACK, "now", stage="ACTIONED", iss="fr-police", answers="asked", outcome=outcome)
     wrong = family != "correction" and outcome != "MONITORED"
     assert faults(answer, answers=answered(family)) == ([("R-CNV-01", "error", "/body/outcome")] if wrong else [])
+
+
+@pytest.mark.parametrize("subject", [{"ref": "TEST-2"}, {"iss": "fr-police"}, {"ref": ...}])
+@pytest.mark.parametrize("family", [ACK, RESPONSE, "breach-notification"])
+def test_a_reply_is_about_the_person_it_was_told_of(family, subject):
+    event = said(family, iss="fr-police", answers="asked", outcome=...)
+    other = {name: value for name, value in (event.event["subject"] | subject).items() if value is not ...}
+    another = replace(event, event={**event.event, "subject": other})
+    asked = request()
+    assert ("R-CNV-01", "error", "/subject") not in faults(event, asked, answers=answered(REQUEST))
+    assert ("R-CNV-01", "error", "/subject") in faults(another, asked, answers=answered(REQUEST))
 
 
 def request(**routing):
