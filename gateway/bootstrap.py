@@ -8,14 +8,13 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import gateway
 from gateway.api import admin, app, commands, public
@@ -40,7 +39,8 @@ from gateway.app.sequence import BATCH_COUNT_MAX as SEQUENCE_COUNT_MAX
 from gateway.app.sequence import Evidence, Sequencer
 from gateway.app.settle import Settle, Timers
 from gateway.app.supervise import Loop, Supervisor, every, until_stopped
-from gateway.app.world import Holder, Signers, World
+from gateway.app.turn import Read, Turn
+from gateway.app.world import Holder, World
 from gateway.buses.kafka_plan import Shape, least, make_plan
 from gateway.buses.memory import MemoryBus
 from gateway.buses.requests import BusDesk, RequestServer
@@ -54,13 +54,12 @@ from gateway.core.admission import Context
 from gateway.core.decision import Grounds
 from gateway.core.delivery import State
 from gateway.core.directory import Directory
-from gateway.core.evidence.checkpoint import CheckpointSigner
 from gateway.core.keyring import Keyring
-from gateway.core.keys import SigningKey, Use
 from gateway.core.operators import NOBODY, Operators
 from gateway.core.reference import Reference
 from gateway.core.schema import Schemas
-from gateway.keystores.files import FileKeystore, KeystoreError, PrivateKeys
+from gateway.keystores.files import FileKeystore, PrivateKeys
+from gateway.keystores.in_force import in_force, signers
 from gateway.ops.faults import ConfigurationError, Fault
 from gateway.ops.operators import load_operators
 from gateway.ops.policies import load_policies
@@ -70,7 +69,8 @@ from gateway.ops.rulefiles import load_rule_tables
 from gateway.ops.settings import ProcessRole, Settings
 from gateway.ops.system import SystemClock, SystemDice
 from gateway.ops.telemetry import Metrics, Telemetry
-from gateway.ops.tls import server_context
+from gateway.ops.tls import renew, server_context
+from gateway.ops.watch import Watch
 from gateway.stores.open import open_store
 
 if TYPE_CHECKING:
@@ -84,6 +84,8 @@ EVENTS_SECONDS: Final = 1.0
 FORGET_SECONDS: Final = 30.0
 REMEMBERED: Final = timedelta(seconds=60)  # a token that was used, after its end: the clock of another inner may be so far behind
 METRICS_SECONDS: Final = 5.0
+TURN_SECONDS: Final = 0.5  # between looks whether a key's time has come
+WATCH_SECONDS: Final = 2.0  # between looks whether certificate or key set are others
 VERSION: Final = "0.1.0"
 STOPPED_LAST: Final = ("submissions", "remembered", "settle")  # others work through them until they have ended
 SHARD: Final = "main"  # where nobody is pushed to
@@ -191,10 +193,9 @@ def load(settings: Settings, keys: PrivateKeys, store: FileKeystore) -> Loaded:
         decryption_keys=keys.decryption_keys, encrypted="required", directory=directory, schemas=schemas,
         reference=reference, tables=tables,
     )  # fmt: skip
-    signers = Signers(document=keys.signing_key(Use.DOCUMENT, now), receipt=keys.signing_key(Use.RECEIPT, now))
     contact = {name: value for name, value in settings.contact.model_dump().items() if value}
     world = World(
-        context=context, grounds=grounds, signers=signers, formats=formats, contact=contact, origin=settings.origin,
+        context=context, grounds=grounds, signers=signers(keys, now), formats=formats, contact=contact, origin=settings.origin,
         desk=PartnerId(settings.desk) if settings.desk else None, operators=load_people(settings, partners.profiles.keys()),
     )  # fmt: skip
     return Loaded(world, partners, adapters)
@@ -292,7 +293,9 @@ async def _inner(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry, me
     if bus is None:
         raise AssertionError("bus before inner")
     holder = built.holder = Holder(loaded.world)
-    safe = Safe(keys.registers(clock.now()), keys.referrals(clock.now()), dice)
+    reading = in_force(keys, settings.id)
+    using = reading(clock.now())
+    safe = Safe(using.registers, using.referrals, dice)
     outgoings = Outgoings(holder, safe, dice)
     settle = Settle(store, holder, outgoings, clock=clock, dice=dice, telemetry=telemetry)
     intake = Intake(store, holder, safe, settle=settle, outgoings=outgoings, clock=clock, dice=dice, telemetry=telemetry)
@@ -308,7 +311,8 @@ async def _inner(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry, me
         store, holder, hold=Hold(holder, settle), deadletters=DeadLetters(settle), look=Look(holder, safe), clock=clock, telemetry=telemetry
     )
     process = dice.uuid7(clock.now())  # the holder of leases
-    sequencer = Sequencer(store, _checkpoint_signer(settings, keys.signing_key(Use.CHECKPOINT, clock.now())), clock, holder=process)
+    sequencer = Sequencer(store, using.checkpoint, clock, holder=process)
+    turn = Turn(reading, holder=holder, safe=safe, sequencer=sequencer, clock=clock, telemetry=telemetry)
     events = Events(store, bus, clock, telemetry=telemetry, source=settings.uri_base, holder=process)
     timers = Timers(store, settle, clock=clock)
     escalate = Escalate(store, holder, outgoings, clock=clock, dice=dice, telemetry=telemetry)
@@ -321,6 +325,7 @@ async def _inner(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry, me
         "escalate": every(TIMER_SECONDS, escalate.run_once),
         "sequence": every(SEQUENCE_SECONDS, _sequence(sequencer, telemetry)),
         "events": every(EVENTS_SECONDS, events.run_once),
+        "keys": every(TURN_SECONDS, turn.run_once),
         "forget": every(FORGET_SECONDS, _forget(store, clock)),
         "metrics": every(METRICS_SECONDS, _measure(store, requests, metrics, clock)),
     }
@@ -336,31 +341,35 @@ async def _inner(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry, me
     await record_waivers(store, settings.waivers, environment=settings.environment.value, at=clock.now())
 
     if settings.admin_listener.socket is not None:
-        verbs = {"reload": _reload(settings, keys_from, holder=holder, store=store, before=loaded.partners)}
+        verbs = {"reload": _reload(settings, keys_from, holder=holder, store=store, turn=turn, before=loaded.partners)}
         await stack.enter_async_context(_command_socket(settings.admin_listener.socket, verbs))
     return requests
 
 
 def _reload(
-    settings: Settings, keys_from: FileKeystore, *, holder: Holder, store: Store, before: Partners
+    settings: Settings, keys_from: FileKeystore, *, holder: Holder, store: Store, turn: Turn, before: Partners
 ) -> Callable[[], Awaitable[None]]:
     one_at_a_time = asyncio.Lock()
 
     async def reload() -> None:
         """Read everything again, all or nothing; what changed is evidence before it is in force."""
         async with one_at_a_time:
-            loaded = await asyncio.to_thread(_read_again, settings, keys_from)
+            loaded, reading = await asyncio.to_thread(_read_again, settings, keys_from)
             _refuse_restart(settings, before, loaded.partners)
             await _refuse_unsafe_topics(settings, loaded.partners)
             await record(store, digests_of(holder.current), digests_of(loaded.world), at=SystemClock().now())
             holder.current = loaded.world
+            turn.put(reading)
 
     return reload
 
 
-def _read_again(settings: Settings, keys_from: FileKeystore) -> Loaded:
+def _read_again(settings: Settings, keys_from: FileKeystore) -> tuple[Loaded, Read]:
     try:
-        return load(settings, keys_from.private(), keys_from)
+        keys = keys_from.private()
+        reading = in_force(keys, settings.id)
+        reading(SystemClock().now())  # each kind of key has one that is valid, or nothing is replaced
+        return load(settings, keys, keys_from), reading
     except OSError as exc:
         raise OperatorError(f"{exc.filename}: {exc.strerror}") from exc
 
@@ -374,12 +383,6 @@ def _refuse_restart(settings: Settings, before: Partners, after: Partners) -> No
     ]
     if faults:
         raise OperatorError("\n".join(faults))
-
-
-def _checkpoint_signer(settings: Settings, key: SigningKey) -> CheckpointSigner:
-    if not isinstance(key.private, Ed25519PrivateKey):
-        raise KeystoreError([f"key {key.kid}: a checkpoint key is Ed25519"])
-    return CheckpointSigner(settings.id, key.private)
 
 
 def store_of(settings: Settings) -> AbstractAsyncContextManager[Store]:
@@ -490,8 +493,23 @@ async def _listen(
     listener = settings.partner_listener
     tls = _tls(listener.tls_certificate, listener.tls_key, client_ca=listener.client_ca)
     site = web.TCPSite(runner, listener.host, listener.port, ssl_context=tls)
+    built.loops |= _watched(settings, keys, edge, tls=tls, telemetry=telemetry)
     await site.start()
     built.port = runner.addresses[0][1]
+
+
+def _watched(settings: Settings, keys: FileKeystore, edge: Edge, *, tls: ssl.SSLContext | None, telemetry: Telemetry) -> dict[str, Loop]:
+    """Return loops that read the key set and the certificate of partners' listener again when they are others."""
+
+    def publish() -> None:
+        edge.public = replace(edge.public, jwks=_jwks(keys.own()), key_set=keys.key_set())
+
+    listener, public = settings.partner_listener, settings.paths.keys / "public" / f"{settings.gateway}.json"
+    watches = [Watch([public, public.with_suffix(".jwt")], publish, telemetry, name="key-set-not-read")]
+    if tls is not None and listener.tls_certificate is not None and listener.tls_key is not None:
+        files = listener.tls_certificate, listener.tls_key
+        watches.append(Watch(files, lambda: renew(tls, *files), telemetry, name="certificate-not-read"))
+    return {f"watch-{number}": every(WATCH_SECONDS, watch.run_once) for number, watch in enumerate(watches)}
 
 
 def _tls(certificate: Path | None, key: Path | None, *, client_ca: Path | None = None) -> ssl.SSLContext | None:

@@ -22,7 +22,7 @@ def digests_of(world: World) -> Digests:
     found: dict[tuple[What, str | None], str] = {(what, None): world.grounds.digests[name] for what, name in _OF_GROUNDS.items()}
     found |= {("profile", profile.id): profile.digest for profile in world.directory}
     found |= {("operator", operator.id): operator.digest for operator in world.operators}
-    for entry in world.context.keyring.entries:
+    for entry in (*world.context.keyring.entries, *world.signers.public.entries):
         found["key", f"{entry.owner}.{entry.kid}"[:64]] = sha256(strict_json.canonical(jwks.write_jwk(entry))).hexdigest()
     return found
 

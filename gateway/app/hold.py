@@ -10,12 +10,13 @@ from gateway.app.settle import Change, Settle
 from gateway.app.world import Holder
 from gateway.contract.values import LegId, PartnerId
 from gateway.core.commands import HoldListing, Legs, legs_of
-from gateway.core.decided import Reason
+from gateway.core.decided import HoldReason, Reason
 from gateway.core.delivery import Event, State
 
 NOT_HELD: Final = "not-held"
 SUSPENDED: Final = "partner-suspended"
 NO_PARTNER: Final = "partner-unknown"
+KEY_REVOKED: Final = "key-revoked"
 
 
 class Hold:
@@ -41,7 +42,7 @@ class Hold:
         return Done(value={"legs": [row_of(leg) for leg in legs], "next": more, "counts": counts})
 
     async def release(self, work: UnitOfWork, asked: Legs) -> Done:
-        """Put held legs back at the end of their lines. Those of a suspended partner stay: sealing would hold them again."""
+        """Put held legs back at the end of their lines. Some stay: sealing would hold them again."""
         return await move(work, self._settle, legs_of(asked), self._released)
 
     async def refuse(self, work: UnitOfWork, asked: Legs) -> Done:
@@ -54,6 +55,8 @@ class Hold:
             return NOT_HELD
         if profile is None:
             return NO_PARTNER
+        if leg.hold_reason == HoldReason.KEY_REVOKED.value:  # a leg is signed once, and what it carries nobody would believe
+            return KEY_REVOKED
         return SUSPENDED if profile.suspended else Change(leg_id=leg.leg_id, event=Event.RELEASED)
 
 

@@ -30,6 +30,10 @@ class Safe:
         """Take the keys: what is new goes under the `epoch` of its compartment, what is old opens under any of its `keks`."""
         self._registers, self._referrals, self._dice = registers, referrals, dice
 
+    def use(self, registers: Compartment, referrals: Compartment) -> None:
+        """Take other keys: a new epoch for what is new, one more or less for what is old."""
+        self._registers, self._referrals = registers, referrals
+
     def index(self, message: Message, answered: SubjectKey | None = None) -> SubjectKey:
         """Return the row key of a message's subject: an HMAC, so that the row says nothing about the person.
 

@@ -127,6 +127,8 @@ class Sealer:
         state = looked.state if looked.state is State.AVAILABLE else advance(leg.leg_id, leg.state, event, attempt=leg.attempt)
         if leg.signed is not None:
             signed = self._safe.open(original.key, leg.signed, of=leg.message, what=leg.jti)
+            if _is_revoked(signed, world):
+                return Change(leg_id=leg.leg_id, event=Event.HELD, hold=HoldReason.KEY_REVOKED)
             started = replace(looked, state=state, attempt=leg.attempt + 1)
         else:
             signed = self._sign(looked, original, material, now)
@@ -176,6 +178,12 @@ def _encrypted(signed: bytes, profile: Profile, world: World, now: datetime) -> 
     if not _delivery(profile).encrypt:
         return signed
     return tokens.encrypt(signed, world.context.keyring.encryption_key(profile.id, now))
+
+
+def _is_revoked(signed: bytes, world: World) -> bool:
+    """Say whether the key that signed a document of ours was revoked since: nobody believes it any more, and it is signed once."""
+    kid = tokens.unwrap(signed, {}, typ=tokens.EVENT, encrypted="allowed").kid
+    return any(entry.kid == kid and entry.revoked_at is not None for entry in world.signers.public.entries)
 
 
 def _stopped(leg: LegRow, profile: Profile) -> Change | None:

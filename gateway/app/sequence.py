@@ -41,6 +41,10 @@ class Sequencer:
         self._store, self._signer, self._clock = store, signer, clock
         self._holder = holder
 
+    def use(self, signer: CheckpointSigner) -> None:
+        """Take another key, from the next checkpoint on."""
+        self._signer = signer
+
     async def run_once(self) -> int:
         """Integrate up to `BATCH_COUNT_MAX` staged entries and sign the new head; return how many. A full batch: call again at once.
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.contract.formats import Format
 from gateway.contract.values import PartnerId
 from gateway.core.admission import Context
 from gateway.core.decision import Grounds
 from gateway.core.directory import Directory
+from gateway.core.keyring import Keyring
 from gateway.core.keys import SigningKey
 from gateway.core.operators import NOBODY, Operators
 
@@ -20,6 +21,7 @@ class Signers:
 
     document: SigningKey
     receipt: SigningKey
+    public: Keyring = field(default_factory=lambda: Keyring(()))  # all our public keys, those that were revoked too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""`gateway keys`: make, list and publish the gateway's keys."""
+"""`gateway keys`: make, list, publish and rotate the gateway's keys."""
 
 from __future__ import annotations
 
@@ -12,13 +12,18 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from gateway.cli import keys_rotate
+from gateway.cli.errors import Commands
 from gateway.contract.values import PartnerId
 from gateway.core import jwks, strict_json
 from gateway.core.keys import KeyEntry, Use
 from gateway.keystores import generate, secret_files
 from gateway.keystores.files import PASSPHRASE_BYTES_MIN, FileKeystore, KeystoreError
 
-app = typer.Typer(help="Make, list and publish the gateway's keys.", no_args_is_help=True)
+app = typer.Typer(cls=Commands, help="Make, list, publish and rotate the gateway's keys.", no_args_is_help=True)
+app.command("rotate")(keys_rotate.rotate)
+app.command("retire")(keys_rotate.retire)
+app.command("revoke")(keys_rotate.revoke)
 EXIT_REFUSED = 3  # nothing was written; 2 is typer's own, for usage
 
 

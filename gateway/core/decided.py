@@ -43,6 +43,7 @@ class HoldReason(StrEnum):
     SAFEGUARDING_FLAG = "SAFEGUARDING_FLAG"
     SUSPENDED = "SUSPENDED"
     POLICY_CHANGED = "POLICY_CHANGED"
+    KEY_REVOKED = "KEY_REVOKED"
 
 
 @dataclass(frozen=True, slots=True)

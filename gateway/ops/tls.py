@@ -34,3 +34,9 @@ def server_context(certificate: Path, key: Path, *, client_ca: Path | None = Non
             raise TlsError("client_ca", "must be a PEM file of certificates") from exc
         context.verify_mode = ssl.CERT_OPTIONAL
     return context
+
+
+def renew(context: ssl.SSLContext, certificate: Path, key: Path, *, passphrase: str = "") -> None:
+    """Put a renewed certificate in force for new connections; those that are open go on. Raises `TlsError`; the old one then stays."""
+    server_context(certificate, key, passphrase=passphrase)  # a pair that does not fit would be in force by half
+    context.load_cert_chain(certificate, key, password=passphrase)
