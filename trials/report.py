@@ -39,14 +39,17 @@ def faults_of(tally: Tally) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in sorted(tally.faults.items())) or ("none" if tally.trials else "")
 
 
-def terminal(summary: Summary, wanted: dict[str, int] | None = None) -> Table:
-    """Return the table."""
+def terminal(summary: Summary, wanted: dict[str, int]) -> Table:
+    """Return the table of the kinds that were wanted or tried."""
     table = Table(title=f"trials at {summary.commit[:12]}{'+changes' if summary.commit.endswith('+changes') else ''}")
     for name in COLUMNS:
-        table.add_column(name, justify="right" if name in {"trials", "wanted", "messages", "failed"} else "left")
+        if name != "what is done":
+            table.add_column(name, justify="right" if name in {"trials", "wanted", "messages", "failed"} else "left")
     for trial, tally, many in rows(summary, wanted):
+        if trial.name not in wanted and not tally.trials:
+            continue
         style = "red" if tally.failed else ("dim" if not tally.trials else None)
-        cells = (trial.name, trial.what, tally.trials, many, tally.messages, tally.failed, faults_of(tally))
+        cells = (trial.name, tally.trials, many, tally.messages, tally.failed, faults_of(tally))
         table.add_row(*map(str, cells), style=style)
     return table
 

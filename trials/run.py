@@ -18,7 +18,7 @@ from trials.ledger import Entry, Ledger
 from trials.load import Load, dice_of
 from trials.system import System, folder_for_trials
 
-BEFORE_SECONDS: Final = (0.3, 2.0)  # of load, before the fault
+BEFORE_SECONDS: Final = (0.5, 2.5)  # of load, before the fault
 UNDER_WAY_SECONDS: Final = 5.0  # then for something to be under way
 UNHURRIED: Final = Behaviour(delay_seconds=0.15)  # partners under load: so that legs are under way at any moment
 REST_SECONDS: Final = 45.0  # for every sender to get the answer it waits for
@@ -147,14 +147,14 @@ def _story(ledger: Ledger, entry: Entry, begun: float) -> Iterator[tuple[float, 
 
 @asynccontextmanager
 async def course(opens: Opens, *, seed: int, senders: int = 3, pause: float = 0.03) -> AsyncIterator[Course]:
-    """Start a system with its clients, so many senders on each way. Raises `UnavailableError` where this machine cannot."""
+    """Start a system with its clients, so many senders over HTTP and twice as many on the channel. Raises `UnavailableError` where this machine cannot."""
     with folder_for_trials() as folder:
         opened = _Opened(opens(folder))
         system = await asyncio.to_thread(opened.enter)
         try:
             system.gw.dice = Random(seed)  # noqa: S311 -- moments, not secrets
             ledger = Ledger()
-            load = Load(system.gw, ledger, senders=senders, channels=senders, pause=pause)
+            load = Load(system.gw, ledger, senders=senders, channels=2 * senders, pause=pause)
             await load.open()
             try:
                 yield Course(seed, system, load, Auditor(system.gw, ledger, folder))
