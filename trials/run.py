@@ -147,7 +147,10 @@ def _story(ledger: Ledger, entry: Entry, begun: float) -> Iterator[tuple[float, 
 
 @asynccontextmanager
 async def course(opens: Opens, *, seed: int, senders: int = 3, pause: float = 0.03) -> AsyncIterator[Course]:
-    """Start a system with its clients, so many senders over HTTP and twice as many on the channel. Raises `UnavailableError` where this machine cannot."""
+    """Start a system with its clients, so many senders over HTTP and twice as many on the channel.
+
+    Raises `UnavailableError` where this machine cannot.
+    """
     with folder_for_trials() as folder:
         opened = _Opened(opens(folder))
         system = await asyncio.to_thread(opened.enter)
