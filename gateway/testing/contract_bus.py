@@ -69,6 +69,20 @@ class BusContract:
         async with bus.subscribe([topic], group="readers") as readers, asyncio.timeout(SECONDS_MAX):
             assert await readers.batch(max_records=10, wait_seconds=0.1) == []
 
+    async def test_a_flood_on_one_partition_keeps_no_record_of_another_back_for_long(self, bus: Bus, topic: str) -> None:
+        """A fetch's worth of the flood at most stands before the others: a backlog of any length does not."""
+        await bus.publish([Outgoing(topic, b"flood", b"x" * 5_000, partition=0) for _ in range(2_000)])
+        await bus.publish([Outgoing(topic, b"other", b"y", partition=number) for number in range(1, PARTITIONS)])
+        before = 0
+        seen: set[int] = set()
+        async with asyncio.timeout(SECONDS_MAX), bus.subscribe([topic], group="readers") as readers:
+            while len(seen) < PARTITIONS - 1:
+                records = await readers.batch(max_records=50, wait_seconds=0.2)
+                await readers.commit(records)
+                before += sum(record.key == b"flood" for record in records)
+                seen |= {record.partition for record in records if record.key == b"other"}
+        assert before <= 1_000, "half of the flood came before the others"
+
     async def test_a_batch_is_never_larger_than_asked_for(self, bus: Bus, topic: str) -> None:
         await bus.publish(numbered(topic, 20))
         async with bus.subscribe([topic], group="readers") as readers:
