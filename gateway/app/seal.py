@@ -27,6 +27,7 @@ from gateway.app.world import Holder, World
 from gateway.contract.errors import InvariantError
 from gateway.contract.values import Jti, Lane, LegId, PartnerId, Ref, Removed, Sealed, SubjectKey
 from gateway.core import limits, tokens
+from gateway.core.circuit import Position
 from gateway.core.decided import HoldReason, Reason
 from gateway.core.decision import hold_of, look_again
 from gateway.core.delivery import Event, State, advance
@@ -278,7 +279,8 @@ class Seal:
                     room[partner] = window - await work.lock_partner(partner, now)
                 if room[partner] > 0:
                     legs = await work.claim_legs(partner, lane, now=now, until=until, limit=room[partner])
-                    room[partner] -= len(legs)
+                    if circuits[partner].position(now) is Position.CLOSED:
+                        room[partner] -= len(legs)  # half open, each lane has its probe: no leg that always fails keeps the others' out
                     claimed += legs
         return claimed
 

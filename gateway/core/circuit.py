@@ -4,7 +4,7 @@
 | --- | --- | --- | --- | --- | --- |
 | closed | the profile's window | closed, count back to 0 | one more; at the profile's number open | open until then | closed |
 | open | none | closed | open as it was: an attempt from before | open until then, if later | half open, never before it asked |
-| half open | one, the probe | closed | open, for twice as long | open until then | half open |
+| half open | one of each lane: the probes | closed | open, for twice as long | open until then | half open |
 
 An answer is a delivery, or a refusal that judged the document: the endpoint works. Whatever says that the endpoint does not work, or does
 not know us, is a failure, for it would meet every document. A contact is a signed request or message of the partner's: it is alive.
@@ -65,7 +65,7 @@ class Circuit:
         return Position.OPEN if now < self.open_until else Position.HALF_OPEN
 
     def window(self, now: datetime, full: int) -> int:
-        """Return how many attempts may be under way at once, of the profile's `full` window."""
+        """Return how many attempts may be under way at once, of the profile's `full` window; half open, in each lane while none is."""
         return {Position.CLOSED: full, Position.OPEN: 0, Position.HALF_OPEN: 1}[self.position(now)]
 
 

@@ -13,8 +13,8 @@ import pytest
 from gateway.app.ports import LegRow
 from gateway.app.settle import Change
 from gateway.contract.errors import DeliveryError
-from gateway.contract.transports import Outcome, Reply
-from gateway.contract.values import Lane, PartnerId
+from gateway.contract.transports import Outcome, Reply, Transport
+from gateway.contract.values import Jti, Lane, PartnerId, Sealed
 from gateway.core.circuit import Circuit, Position
 from gateway.core.delivery import Event, State
 from gateway.core.profiles import Profile
@@ -81,6 +81,39 @@ async def test_half_open_one_leg_is_the_probe_and_its_failure_doubles_the_pause(
             pauses.append((after.open_until - h.clock.now()).total_seconds())
         bounds = [(60, 120), (120, 240), (240, 480), (300, 600)]
         assert all(low <= pause <= high for pause, (low, high) in zip(pauses, bounds, strict=True)), pauses
+
+
+class Poisoned(Transport):
+    """Everything arrives but one document, which breaks the other side each time."""
+
+    def __init__(self) -> None:
+        self.poison: Jti | None = None
+        self.tried = 0
+        self.received: set[Jti] = set()
+
+    async def _send(self, item: Sealed) -> Reply:
+        self.tried += 1
+        if item.jti == self.poison:
+            raise DeliveryError("timeout")
+        self.received.add(item.jti)
+        return YES
+
+
+async def test_an_urgent_document_that_always_fails_keeps_nobody_else_s_from_being_the_probe(tmp_path: Path) -> None:
+    partner = Poisoned()
+    profiles = fr(retry_schedule_seconds=(1,), attempts_max=1_000)
+    async with house(tmp_path, profiles=profiles, transports={FR: partner}) as h:
+        bad = await h.submit(notice("FR", subject="s-bad", routing__priority="IMMEDIATE"))
+        partner.poison = (await leg_of(h, bad)).jti
+        for _ in range(3):
+            await h.run_until_idle()
+            h.clock.advance(seconds=1)
+        assert (await circuit(h)).position(h.clock.now()) is Position.OPEN
+        others = await send(h, 5, routing__priority="ROUTINE")
+        h.clock.advance(seconds=60)
+        await h.run_until_idle()
+        assert len(partner.received) == len(others)
+        assert (await circuit(h)).failures <= 1
 
 
 async def test_a_partner_that_is_back_gets_everything_at_once_though_its_legs_had_long_to_wait(tmp_path: Path) -> None:
