@@ -24,7 +24,7 @@ from gateway.contract.values import Jti
 from gateway.testing.client import PartnerClient, sealed_message
 
 PAUSE_SECONDS = 0.02  # after a poll that brought nothing
-AGAIN_SECONDS = 0.2  # after a 503
+AGAIN_SECONDS = 0.2  # after a 429 or 503
 SAY_SECONDS = 2
 STALLED_SECONDS = 60
 
@@ -35,7 +35,7 @@ class Progress:
 
     wanted: int
     receipts: int = 0
-    turned_away: int = 0  # with 503, and came again
+    turned_away: int = 0  # with 429 or 503, and came again
     acknowledged: int = 0
     waits: list[float] = field(default_factory=list)  # from request to receipt
     said: float = 0.0
@@ -64,7 +64,7 @@ async def submit_all(client: PartnerClient, messages: Sequence[bytes], progress:
     async def one_by_one() -> None:
         for message in waiting:
             start = time.perf_counter()
-            while (response := await client.submit(message)).status == 503:  # a repeat is safe
+            while (response := await client.submit(message)).status in {429, 503}:  # a repeat is safe
                 progress.turned_away += 1
                 await asyncio.sleep(AGAIN_SECONDS)
             if response.status not in {200, 202}:
