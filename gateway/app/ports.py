@@ -349,6 +349,13 @@ class UnitOfWork(Protocol):
     async def forget_requests(self, now: datetime) -> None:
         """Delete request ids whose `exp` is past."""
 
+    # everything, page by page, for a drill
+    async def submissions_after(self, after: Ref | None, limit: int) -> list[Earlier]:
+        """Return what was accepted, by reference, from behind `after` on."""
+
+    async def legs_after(self, after: LegId | None, limit: int) -> list[LegRow]:
+        """Return all legs, by id, from behind `after` on, without a lock."""
+
     # evidence
     async def stage_evidence(self, entries: Sequence[bytes]) -> None:
         """Stage entries: durable with this transaction, numbered later."""

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from gateway.cli import keys_rotate
+from gateway.cli import keys_drill, keys_rotate
 from gateway.cli.errors import Commands
 from gateway.contract.values import PartnerId
 from gateway.core import jwks, strict_json
@@ -24,6 +24,7 @@ app = typer.Typer(cls=Commands, help="Make, list, publish and rotate the gateway
 app.command("rotate")(keys_rotate.rotate)
 app.command("retire")(keys_rotate.retire)
 app.command("revoke")(keys_rotate.revoke)
+app.command("drill")(keys_drill.drill)
 EXIT_REFUSED = 3  # nothing was written; 2 is typer's own, for usage
 
 

@@ -136,6 +136,23 @@ def destroy_keys_under() -> Delete:
     return delete(key).where(key.c.epoch.in_(select(at(epochs, 0, Text))))
 
 
+# --- everything, page by page -----------------------------------------------------------------------------------------
+
+
+@cache
+def submissions_after() -> Select[Any]:
+    """Read what was accepted, in key order."""
+    of = t.submission
+    behind = tuple_(of.c.iss, of.c.jti) > tuple_(bindparam("iss", type_=Text), bindparam("jti", type_=Text))
+    return select(of).where(behind, of.c.receipt.is_not(None)).order_by(of.c.iss, of.c.jti).limit(LIMIT)
+
+
+@cache
+def legs_after() -> Select[Any]:
+    """Read legs, in key order."""
+    return select(t.leg).where(t.leg.c.leg_id > bindparam("after", type_=Text)).order_by(t.leg.c.leg_id).limit(LIMIT)
+
+
 # --- cursors and versions ---------------------------------------------------------------------------------------------
 
 

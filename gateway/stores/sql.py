@@ -388,6 +388,18 @@ class SqlUnitOfWork:
         """Delete request ids whose `exp` is past."""
         await self._run(s.forget_requests(), now=now)
 
+    # --- everything
+
+    async def submissions_after(self, after: Ref | None, limit: int) -> list[Earlier]:
+        """Return what was accepted, by reference."""
+        iss, jti = ("", "") if after is None else (after.iss, after.jti)
+        rows = await self._rows(log.submissions_after(), iss=iss, jti=jti, limit=limit)
+        return [Earlier(Ref(row.iss, row.jti), row.digest, row.receipt) for row in rows]
+
+    async def legs_after(self, after: LegId | None, limit: int) -> list[LegRow]:
+        """Return all legs, by id."""
+        return [_leg(row) for row in await self._rows(log.legs_after(), after=after or "", limit=limit)]
+
     # --- evidence
 
     async def stage_evidence(self, entries: Sequence[bytes]) -> None:
