@@ -95,6 +95,7 @@ class Outcome:
     repeated: bool = False
     problems: tuple[Problem, ...] = ()
     rejection: bytes | None = None
+    token_used: bool = False  # the request's, before: whoever is not trusted reads the same problem
 
 
 class _PoisonError(Exception):
@@ -379,7 +380,7 @@ async def _again(work: UnitOfWork, members: Mapping[int, Accepted | Rejected]) -
     signed = {i: _signed_of(member) for i, member in members.items() if isinstance(member, Accepted) or member.signed is not None}
     ids = {i: one for i, one in signed.items() if tokens.is_uuid7(one.jti)}  # no other jti was ever accepted
     earlier = await work.earlier(sorted({_ref(signed) for signed in ids.values()})) if ids else {}
-    refused = Outcome(problems=(REPLAYED.problem,))
+    refused = Outcome(problems=(REPLAYED.problem,), token_used=True)
     return {i: _repeat(ids[i], earlier[_ref(ids[i])]) if i in ids and _ref(ids[i]) in earlier else refused for i in members}
 
 

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 
 from gateway.app.batch import Batcher, Bounds, In, Out, QueueFullError, ShareFullError
 from gateway.app.inbox import Inbox, read_poll
-from gateway.app.intake import INTERNAL, REPLAYED, Intake, Outcome, Submission, TokenUsedError
+from gateway.app.intake import INTERNAL, Intake, Outcome, Submission, TokenUsedError
 from gateway.app.ports import Answer, Clock, DeskUnavailableError, Question, Store, StoreUnavailableError, Telemetry
 from gateway.app.query import Query, not_found
 from gateway.app.sequence import Evidence
@@ -179,7 +179,7 @@ class Requests:
         outcome = await self._in_turn(self.submissions, submission, submission.channel)
         if outcome.receipt is not None:
             return Answer(outcome="repeated" if outcome.repeated else "accepted", body=outcome.receipt, media_type="application/jwt")
-        if outcome.problems == (REPLAYED.problem,):
+        if outcome.token_used:
             raise TokenUsedError("request token used twice")
         return problems_answer(outcome.problems, outcome.rejection)
 

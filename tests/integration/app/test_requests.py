@@ -336,3 +336,11 @@ async def test_whoever_asks_in_this_process_is_told_when_time_is_up(tmp_path: Pa
     async with house(tmp_path) as h:
         with pytest.raises(DeskUnavailableError):
             await h.requests.ask(question(h), deadline=h.clock.now() - timedelta(seconds=1))
+
+
+async def test_a_message_that_is_not_trusted_is_untrusted_by_the_bus_too_and_not_begun_before(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        question = Question(kind="submit", method="POST", path="/v1/messages", mtls=PartnerId("gb-register"), body=b"e30.e30.e30")
+        foreign = replace(question, body=h.token(notice("FR"), sender="fr-police"))
+        answers = await h.requests.answer_all([question, foreign])
+        assert [answer.code for answer in answers] == ["untrusted", "untrusted"]
