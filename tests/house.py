@@ -173,7 +173,7 @@ class House:
         now = int(self.clock.now().timestamp())
         jti = self.dice.uuid7(self.clock.now())
         made: dict[str, Any] = {
-            "iss": sender, "aud": GATEWAY, "jti": jti, "iat": now, "toe": now, "txn": self._conversation(event) or jti,
+            "iss": sender, "aud": GATEWAY, "jti": jti, "iat": now, "toe": now, "txn": self._conversation(event) or claims.get("jti", jti),
             "events": {family_uri(BASE, family): event},
         } | claims  # fmt: skip
         made = {name: value for name, value in made.items() if value is not ...}

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
-from gateway.contract.values import Country, Jti, PartnerId
+from gateway.contract.values import Country, Jti, PartnerId, Role
 from gateway.core.correction import standing, taken_back
 from gateway.core.facts import Earlier, EarlierLeg, Facts
 from gateway.core.families import ACKNOWLEDGEMENT, TRAVEL
@@ -17,12 +17,15 @@ LAST_ZONE: Final = timedelta(hours=12)  # where a day ends last: UTC-12
 
 
 def interested(facts: Facts, now: datetime) -> dict[PartnerId, tuple[Country, ...]]:
-    """Return the partners with a live interest, each with the countries it was told for and that it still holds one for."""
+    """Return the partners with a live interest, each with the countries it was told for and that it still holds one for.
+
+    Who was told only that a journey does not concern it any more (as INTEREST) holds none by that.
+    """
     found: dict[PartnerId, dict[Country, None]] = {}
     for notice in standing(facts, TRAVEL):
         itinerary = read_travel(notice.message.body).itinerary
         for leg in notice.legs:
-            if leg.told and leg.countries and now < _until(leg, notice, itinerary):
+            if leg.told and leg.countries and leg.roles != (Role.INTEREST,) and now < _until(leg, notice, itinerary):
                 found.setdefault(leg.partner, {}).update(dict.fromkeys(leg.countries))
     for partner in _asked(facts, now):
         told = (leg for e in facts.earlier for leg in e.legs if leg.partner == partner and leg.countries)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ from gateway.contract.values import Country, PartnerId, Role
 from gateway.core.correction import original_of, past_recipients
 from gateway.core.decided import Candidate, Reason, Refusal, for_each_country
 from gateway.core.directory import Directory
-from gateway.core.facts import NO_FACTS, Facts
+from gateway.core.facts import NO_FACTS, Facts, superseded
 from gateway.core.families import (
     ACKNOWLEDGEMENT,
     BREACH,
@@ -63,6 +63,7 @@ class _Found:
     """What is gathered while countries and names are resolved: each partner with the countries that brought each role."""
 
     roles: dict[PartnerId, dict[Role, list[Country]]] = field(default_factory=dict)
+    bounds: dict[PartnerId, frozenset[str]] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
 
     def take(self, one: Candidate, bar: Bar | None) -> None:
@@ -70,12 +71,14 @@ class _Found:
         if bar is not None:
             self.refusals.append(_refused(one, *bar))
             return
+        if one.bound is not None:
+            self.bounds[one.partner] = one.bound
         for role in one.roles:
             self.roles.setdefault(one.partner, {}).setdefault(role, []).extend(one.countries)
 
     def candidates(self) -> list[Candidate]:
         """Return one candidate for each partner, the most important first (R-RTE-01)."""
-        made = [_candidate(partner, roles) for partner, roles in self.roles.items()]
+        made = [replace(_candidate(partner, roles), bound=self.bounds.get(partner)) for partner, roles in self.roles.items()]
         return sorted(made, key=lambda c: IMPORTANCE.index(c.roles[0]))
 
 
@@ -125,10 +128,22 @@ def _by_content(  # noqa: PLR0913 -- all that routing knows
     if family in BY_COUNTRY:
         _by_country(message, directory, found, wanted=_countries(message, reference, home))
         _by_hub(message, directory, found, sender=directory.by_id(message.iss))
+        _by_superseded(message, facts, directory, found)
     elif family in BY_INTEREST and not message.event["routing"].get("recipients"):
         _by_interest(message, facts, directory, found, now=now)
     elif is_concern(family, message.body):
         _by_place(message, directory, found)
+
+
+def _by_superseded(message: Message, facts: Facts, directory: Directory, found: _Found) -> None:
+    """Resolve who was told of the notice this takes the place of, and is not concerned by it any more: else they would wait for nobody."""
+    ref = superseded(message)
+    earlier = facts.find(ref) if ref is not None and ref.iss == message.iss else None
+    for leg in () if earlier is None else earlier.legs:
+        profile = directory.find(leg.partner)
+        if leg.told and profile is not None and leg.partner not in found.roles:
+            bar = country_bar(message, leg.countries[0], profile, sender=directory.by_id(message.iss))
+            found.take(Candidate(leg.partner, leg.countries, (Role.INTEREST,), bound=leg.groups), bar)
 
 
 def _by_interest(message: Message, facts: Facts, directory: Directory, found: _Found, *, now: datetime) -> None:

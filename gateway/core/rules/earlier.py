@@ -13,6 +13,7 @@ from gateway.core.facts import Earlier, Facts, superseded
 from gateway.core.families import ACKNOWLEDGEMENT, CORRECTION, ORDER, REFERRAL, REGISTRATION, REQUEST, RESPONSE, TRANSFER, TRAVEL
 from gateway.core.message import Message
 from gateway.core.problems import Code, Problem, RuleId, Severity
+from gateway.core.referral import is_anonymous
 from gateway.core.restriction import scottish_prevention_orders
 from gateway.core.rules.base import RuleContext, broken
 from gateway.core.rules.time import window_of
@@ -75,6 +76,13 @@ def a_reply_is_about_the_same_person(msg: Message, facts: Facts, ctx: RuleContex
     asked, said = original.message.event["subject"], msg.event["subject"]
     if (said.get("iss", msg.iss), said.get("ref")) != (original.message.subject[1], asked.get("ref")):
         yield _unmatched("R-CNV-01", "another person than that of what this answers", "the subject as you received it", "/subject")
+
+
+def an_anonymous_referral_begins_a_conversation(msg: Message, facts: Facts, ctx: RuleContext) -> Found:  # noqa: ARG001
+    """R-REF-01: by the txn of another message, whoever got both would know of whom it speaks."""
+    if is_anonymous(msg) and msg.in_response_to is None and msg.txn != msg.jti:
+        detail = "an anonymous referral begins a conversation of its own"
+        yield _unmatched("R-REF-01", detail, "txn equal to jti", claim="txn")
 
 
 def stages_come_in_order(msg: Message, facts: Facts, ctx: RuleContext) -> Found:  # noqa: ARG001
@@ -248,6 +256,6 @@ CHECKS: Final[dict[str, tuple[Callable[[Message, Facts, RuleContext], Found], ..
     ),
     RESPONSE: (a_reply_fits_its_conversation, a_response_serves_the_purpose_asked, a_late_reply_is_marked),
     TRANSFER: (a_reply_fits_its_conversation, stages_come_in_order, a_late_reply_is_marked),
-    REFERRAL: (a_reply_fits_its_conversation,),
+    REFERRAL: (a_reply_fits_its_conversation, an_anonymous_referral_begins_a_conversation),
     CORRECTION: (a_correction_corrects_something,),
 }

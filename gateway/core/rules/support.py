@@ -1,4 +1,4 @@
-"""Rules of support referrals (domain.md c.5, R-REF). None reads a message: shape, policy and a life apart hold them."""
+"""Rules of support referrals (domain.md c.5, R-REF). Shape, policy and a life apart hold most of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ FREE_TEXTS[FAMILY] = ("/body/consent/scope", "/body/strictly_necessary")
 
 register(Rule(
     id=RuleId("R-REF-01"), kind="schema", effect="E", source="S003", where="gateway.core.schema.Schemas",
-    text="An ANONYMOUS referral has no name, birth date, document, register number, case reference or subject.ref.", families=(FAMILY,),
+    text="An ANONYMOUS referral has no name, birth date, document, register number, case reference, subject.ref or txn of another message.",
+    families=(FAMILY,),
 ))  # fmt: skip
 register(Rule(
     id=RuleId("R-REF-02"), kind="decision", effect="R", source="S003; own", where="gateway.core.referral.is_barred",

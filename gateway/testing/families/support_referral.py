@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any, Final
@@ -39,7 +40,8 @@ def generate(dice: Random, now: datetime) -> Sample:
     routing = {**routing_of("ROUTINE"), "recipients": [{"country": "FR", "role": "NAMED"}]}
     event = {"handling": handling, "routing": routing, "subject": _subject(dice, mode), "body": body}
     handling["data_quality"] = data_quality(event, GROUPS)
-    return made(FAMILY, event, dice, now, toe=now)
+    sample = made(FAMILY, event, dice, now, toe=now)
+    return replace(sample, txn=sample.jti) if mode == "ANONYMOUS" else sample
 
 
 def _subject(dice: Random, mode: str) -> dict[str, str]:

@@ -170,6 +170,13 @@ def test_a_response_serves_the_purpose_asked(purpose, priority, right):
     assert found == ([] if right else [("R-REQ-04", "error", "/handling/purpose")])
 
 
+def test_an_anonymous_referral_is_found_by_no_conversation():
+    referral = said("support-referral", "now", txn="t", identity_mode="ANONYMOUS")
+    assert faults(referral) == [("R-REF-01", "error", "txn")]
+    assert faults(replace(referral, txn="now")) == []
+    assert faults(said("support-referral", "now", txn="t", identity_mode="PSEUDONYM")) == []
+
+
 # --- corrections ------------------------------------------------------------------------------------------------------
 
 FRANCE, SPAIN = journey(("FR", "2026-03-10", "2026-03-14")), journey(("ES", "2026-03-10", "2026-03-14"))
