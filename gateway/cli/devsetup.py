@@ -43,6 +43,7 @@ URI_BASE: Final = "https://gateway.example/events"
 HOSTS: Final = ("localhost",)
 ADDRESSES: Final = ("127.0.0.1", "::1")
 LOOPBACK: Final = ["127.0.0.0/8", "::1/128"]
+DESK: Final = "gb-police"  # who hears what nobody has answered in time
 CONTACT: Final = {"unit": "Example National Desk", "name": "Duty officer", "phone": "+442079460000", "email": "desk@gateway.example"}
 PORTS: Final = range(20_000, 30_000)  # below those the system gives to outgoing connections, which would take one between now and its use
 ME: Final = "operator.toml"
@@ -263,6 +264,8 @@ def _settings(setup: DevSetup, role: ProcessRole, profile: RunProfile, store_url
         "admin_listener": {"port": setup.ports.admin[role]},
         "contact": CONTACT,
     }  # fmt: skip
+    if DESK in setup.partners:
+        table["desk"] = DESK
     if role in {ProcessRole.EMBEDDED, ProcessRole.EDGE}:
         certificate = str(setup.certificate("gateway"))
         table["partner_listener"] = {"port": setup.ports.gateway, "tls_certificate": certificate, "tls_key": certificate}
