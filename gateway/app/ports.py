@@ -356,6 +356,16 @@ class UnitOfWork(Protocol):
     async def legs_after(self, after: LegId | None, limit: int) -> list[LegRow]:
         """Return all legs, by id, from behind `after` on, without a lock."""
 
+    # epochs
+    async def epochs(self) -> dict[str, int]:
+        """Count the keys of subjects by the epoch they lie under."""
+
+    async def keys_under(self, epoch: str, limit: int) -> dict[SubjectKey, bytes]:
+        """Return wrapped keys of subjects under an epoch, locked in key order."""
+
+    async def rewrap(self, keys: Mapping[SubjectKey, WrappedKey]) -> None:
+        """Replace wrapped keys of subjects, locked before, by the same keys under another epoch."""
+
     # evidence
     async def stage_evidence(self, entries: Sequence[bytes]) -> None:
         """Stage entries: durable with this transaction, numbered later."""

@@ -66,6 +66,17 @@ class Safe:
             raise EpochMissingError(row.epoch)
         return vault.unwrap(kek, row.wrapped)
 
+    @property
+    def epochs(self) -> frozenset[str]:
+        """What new keys of subjects are put under."""
+        return frozenset({self._registers.epoch, self._referrals.epoch})
+
+    def rewrapped(self, key: SubjectKey, epoch: str, wrapped: bytes) -> WrappedKey:
+        """Return a subject's key under the epoch in force. Raises `EpochMissingError`."""
+        plain = self.subject_key(SubjectRow(key=key, seq=0, epoch=epoch, wrapped=wrapped))
+        now = self._of(key)
+        return WrappedKey(now.epoch, vault.wrap(now.keks[now.epoch], plain))
+
     def new_message_key(self, row: SubjectRow) -> tuple[bytes, bytes]:
         """Make a message key; return it, and as wrapped under the subject's key."""
         key = self._dice.key()

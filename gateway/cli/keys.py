@@ -25,6 +25,7 @@ app.command("rotate")(keys_rotate.rotate)
 app.command("retire")(keys_rotate.retire)
 app.command("revoke")(keys_rotate.revoke)
 app.command("drill")(keys_drill.drill)
+app.command("rewrap")(keys_drill.rewrap)
 EXIT_REFUSED = 3  # nothing was written; 2 is typer's own, for usage
 
 

@@ -1,4 +1,4 @@
-"""`gateway keys drill`: what a key signed, or what may have been read with it, as a report."""
+"""`gateway keys drill | rewrap`: what a key signed or opened, as a report; and everything under the epoch in force."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ import typer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from gateway import bootstrap
+from gateway.app import rewrap as putting
 from gateway.app.drill import Drill
 from gateway.app.safe import Safe
+from gateway.cli.db_place import progress
 from gateway.core.evidence.checkpoint import CheckpointKey
 from gateway.core.jwks import write_instant
 from gateway.core.keys import KeyEntry, VerifyKey
+from gateway.keystores import rotate
 from gateway.keystores.files import EPOCHS, KeystoreError, PrivateKeys, Secret
 from gateway.ops.settings import Settings, load_settings
 from gateway.ops.system import SystemDice
@@ -42,6 +45,40 @@ def drill(
         counts = asyncio.run(_write(settings, keys, found, file))
     told = ", ".join(f"{count} of {what}" for what, count in sorted(counts.items())) or "nothing"
     typer.echo(f"written  {out}: {told}")
+
+
+def rewrap(
+    config: Annotated[
+        Path, typer.Option("--config", exists=True, dir_okay=False, help="Settings file (TOML) of an inner or embedded one.")
+    ],
+    *,
+    destroy: Annotated[
+        str | None, typer.Option("--destroy", help="Then destroy this key-encryption-key epoch, which nothing is under.")
+    ] = None,
+) -> None:
+    """Put the keys of all subjects under the epoch in force. The gateway may run; every inner must have read the new epoch before."""
+    settings = load_settings(config, needs=["id", "paths", "profile", "passphrase_file", "store"])
+    keys = bootstrap.keystore(settings).private()
+    moved, counts, safe = asyncio.run(_rewrap(settings, keys))
+    typer.echo(f"{moved} keys of subjects were put under {' and '.join(sorted(safe.epochs))}")
+    if destroy is None:
+        return
+    if destroy in safe.epochs or counts.get(destroy):
+        raise KeystoreError([f"{destroy}: is in force, or {counts.get(destroy, 0)} keys of subjects are under it; nothing was destroyed"])
+    if not any(secret.kid == destroy and secret.use in EPOCHS for secret in keys.secrets):
+        raise KeystoreError([f"there is no epoch {destroy}"])
+    rotate.destroy(settings.paths.keys / "private" / f"{destroy}.jwk")
+    typer.echo(f"destroyed  {destroy}; destroy its copies too, and run gateway reload on each inner")
+
+
+async def _rewrap(settings: Settings, keys: PrivateKeys) -> tuple[int, dict[str, int], Safe]:
+    now = datetime.now(UTC)
+    safe = Safe(keys.registers(now), keys.referrals(now), SystemDice())
+    async with bootstrap.store_of(settings) as store:
+        with progress("keys") as told:
+            moved = await putting.rewrap(store, safe, progress=told)
+        async with store.reading() as work:
+            return moved, await work.epochs(), safe
 
 
 async def _write(settings: Settings, keys: PrivateKeys, found: KeyEntry | Secret, file: Any) -> Counter[str]:

@@ -5,7 +5,25 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Delete, Insert, Select, Text, and_, bindparam, case, delete, func, insert, literal, or_, select, tuple_
+from sqlalchemy import (
+    BigInteger,
+    Delete,
+    Insert,
+    Select,
+    Text,
+    Update,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.sql.dml import ReturningInsert
 
@@ -134,6 +152,28 @@ def destroy_keys_under() -> Delete:
     """Delete the keys of all subjects under epochs."""
     epochs, key = lines(), t.subject_key
     return delete(key).where(key.c.epoch.in_(select(at(epochs, 0, Text))))
+
+
+@cache
+def epochs() -> Select[Any]:
+    """Count the keys of subjects by epoch."""
+    return select(t.subject_key.c.epoch, func.count().label("held")).group_by(t.subject_key.c.epoch)
+
+
+@cache
+def keys_under(*, locked: bool) -> Select[Any]:
+    """Read keys of subjects under an epoch, in key order."""
+    key = t.subject_key
+    found = select(key.c.key, key.c.wrapped).where(key.c.epoch == bindparam("epoch", type_=Text)).order_by(key.c.key).limit(LIMIT)
+    return found.with_for_update() if locked else found
+
+
+@cache
+def rewrap() -> Update:
+    """Replace the wrapped key of a subject."""
+    key = t.subject_key
+    new = {name: bindparam(f"new_{name}", type_=key.c[name].type) for name in ("epoch", "wrapped")}
+    return update(key).where(key.c.key == bindparam("of_key", type_=Text)).values(new)
 
 
 # --- everything, page by page -----------------------------------------------------------------------------------------

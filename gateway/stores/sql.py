@@ -400,6 +400,21 @@ class SqlUnitOfWork:
         """Return all legs, by id."""
         return [_leg(row) for row in await self._rows(log.legs_after(), after=after or "", limit=limit)]
 
+    # --- epochs
+
+    async def epochs(self) -> dict[str, int]:
+        """Count the keys of subjects by epoch."""
+        return {row.epoch: row.held for row in await self._rows(log.epochs())}
+
+    async def keys_under(self, epoch: str, limit: int) -> dict[SubjectKey, bytes]:
+        """Return wrapped keys under an epoch, locked where this unit of work writes."""
+        rows = await self._rows(log.keys_under(locked=self._writes), epoch=epoch, limit=limit)
+        return {row.key: row.wrapped for row in rows}
+
+    async def rewrap(self, keys: Mapping[SubjectKey, WrappedKey]) -> None:
+        """Replace wrapped keys."""
+        await self._many(log.rewrap(), [{"of_key": key, "new_epoch": new.epoch, "new_wrapped": new.wrapped} for key, new in keys.items()])
+
     # --- evidence
 
     async def stage_evidence(self, entries: Sequence[bytes]) -> None:
