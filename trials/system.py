@@ -36,7 +36,9 @@ from trials.network import Link
 
 LEASE_SECONDS: Final = 5  # of an attempt
 READY_SECONDS: Final = 60.0
-_QUICK: Final = {"timeout_seconds": 3, "retry_base_seconds": 1, "retry_max_seconds": 2}
+_QUICK: Final = {
+    "timeout_seconds": 3, "retry_base_seconds": 1, "retry_max_seconds": 2, "circuit_pause_seconds": 1, "circuit_pause_max_seconds": 2,
+}  # fmt: skip
 _INBOX: Final = {"visibility_seconds": 2}
 PROFILES: Final[Mapping[str, Mapping[str, Any]]] = {
     FRANCE: {"delivery": _QUICK},
