@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -333,17 +333,20 @@ async def _inner(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry, me
         server = RequestServer(bus, requests.answer_all, clock, telemetry)
         registers = sorted(kafka_shape(loaded.partners).registers)
         built.loops |= {"requests": until_stopped(server.run), "channels": Submissions(bus, intake, telemetry, registers).run}
-
-    if settings.role is ProcessRole.EMBEDDED:  # what a process before this one had under way ended with it
-        async with store.unit_of_work() as work:
-            await work.end_leases(clock.now())
-    await record(store, {}, digests_of(loaded.world), at=clock.now())
-    await record_waivers(store, settings.waivers, environment=settings.environment.value, at=clock.now())
-
+    await _take_over(store, settings, loaded.world, at=clock.now())
     if settings.admin_listener.socket is not None:
         verbs = {"reload": _reload(settings, keys_from, holder=holder, store=store, turn=turn, before=loaded.partners)}
         await stack.enter_async_context(_command_socket(settings.admin_listener.socket, verbs))
     return requests
+
+
+async def _take_over(store: Store, settings: Settings, world: World, *, at: datetime) -> None:
+    """Go on where the process before stopped, and put on record by what this one decides."""
+    if settings.role is ProcessRole.EMBEDDED:  # what was under way then ended with it
+        async with store.unit_of_work() as work:
+            await work.end_leases(at)
+    await record(store, {}, digests_of(world), at=at)
+    await record_waivers(store, settings.waivers, environment=settings.environment.value, at=at)
 
 
 def _reload(
