@@ -217,7 +217,8 @@ async def test_the_request_token_of_a_poll_is_good_once(gw):
         asked = HttpRequest("POST", gw.setup.origin + "/v1/poll", b"", body)
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {register.request_token(asked)}"}
         statuses = [(await _bare(register, "POST", "/v1/poll", body=body, headers=headers))[0] for _ in range(2)]
-    assert statuses == [200, 401]
+    used = 401 if gw.form == "embedded" else 503  # the bus itself brings again what an inner had begun: who sent it asks anew
+    assert statuses == [200, used]
 
 
 # --- what is no message --------------------------------------------------------------------------------------------------
