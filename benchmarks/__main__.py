@@ -60,9 +60,7 @@ def print_full(form: str, result: full.Result, floor: dict[str, Any] | None) -> 
     print(f"  all the way                         {rate:>9,.0f} messages/s {1e3 / rate:>8.3f} ms each")
     print(f"  until the receipt, meanwhile        {count / result['accepted_seconds']:>9,.0f} messages/s")
     median, p99 = result["receipt_ms"]["median"], result["receipt_ms"]["p99"]
-    print(
-        f"  request to receipt                  {median:>9,.0f} ms median, {p99:,.0f} ms p99; {result['turned_away']} had to come again"
-    )
+    print(f"  request to receipt                  {median:>9,.0f} ms median, {p99:,.0f} ms p99; {result['turned_away']} had to come again")
 
     print(f"  processor time of the gateway       {own:>9.3f} ms each")
     for name in result["cpu_seconds"]:

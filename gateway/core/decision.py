@@ -61,7 +61,7 @@ def decide(accepted: Accepted, facts: Facts, *, grounds: Grounds, now: datetime,
     found = tuple(check_earlier(message, facts, ctx))
     if any(problem.is_error for problem in found):
         signed = Signed(message.iss, message.jti, message.digest)
-        return Rejected((*found, *(notice for notice in accepted.notices if notice.is_error)), signed, trusted=True, reason="faults")
+        return Rejected(found, signed, trusted=True, reason="faults")
     routed = route(message, grounds.directory, grounds.reference, home=sender.country, now=now, facts=facts)
     routed = replace(routed, notices=(*found, *_slower(message, facts), *routed.notices))
     decision = decide_for(message, routed, facts, home=sender.country, grounds=grounds, now=now, new_id=new_id)

@@ -65,7 +65,9 @@ def test_an_alert_goes_in_the_fastest_lane_and_names_its_code() -> None:
     assert (said.lane, said.body["stage"], said.body["reason"]) == (Lane.IMMEDIATE, "ALERT", "TRAVEL_RESTRICTION")
 
 
-@pytest.mark.parametrize("made", [of_leg(original(), end("DELIVERED"), AUTHOR), of_alert(original(), Alert("TRAVEL_RESTRICTION", ()), AUTHOR)])
+@pytest.mark.parametrize(
+    "made", [of_leg(original(), end("DELIVERED"), AUTHOR), of_alert(original(), Alert("TRAVEL_RESTRICTION", ()), AUTHOR)]
+)
 def test_it_answers_the_original_on_the_same_subject_and_conversation(made: Message) -> None:
     assert made.in_response_to == Ref(REGISTER, JTI)
     assert made.txn == original().txn
@@ -73,7 +75,9 @@ def test_it_answers_the_original_on_the_same_subject_and_conversation(made: Mess
     assert (made.iss, made.jti, made.toe) == (AUTHOR.gateway, AUTHOR.jti, START)
 
 
-@pytest.mark.parametrize("made", [of_leg(original(), end("DELIVERED"), AUTHOR), of_alert(original(), Alert("TRAVEL_RESTRICTION", ()), AUTHOR)])
+@pytest.mark.parametrize(
+    "made", [of_leg(original(), end("DELIVERED"), AUTHOR), of_alert(original(), Alert("TRAVEL_RESTRICTION", ()), AUTHOR)]
+)
 def test_nothing_of_the_original_s_body_or_contact_is_in_it(made: Message) -> None:
     said = repr(made.event)
     for secret in ("PERSON", "TEST-0001", "X0000000", "TEST-CASE-1", "Fictional Travel Desk", "Exampleville", "Fictional offence"):

@@ -90,7 +90,9 @@ def test_what_a_correction_puts_in_its_place_says_when_the_stay_ends():
 
 def test_who_asked_to_be_kept_informed_is_until_the_day_it_named_last():
     order = before(said("order-summary", "o"), told("p", "DE", roles=(Role.NAMED,)))
-    asked = [before(said("acknowledgement", f"a{n}", iss="p", keep_informed_until=day)) for n, day in enumerate(("2026-05-01", "2026-04-01"))]
+    asked = [
+        before(said("acknowledgement", f"a{n}", iss="p", keep_informed_until=day)) for n, day in enumerate(("2026-05-01", "2026-04-01"))
+    ]
     stranger = before(said("acknowledgement", "b", iss="q", keep_informed_until="2027-01-01"))
     known = facts(order, *asked, stranger)
     assert interested(known, on("2026-03-31")) == {"p": ("DE",)}, "and nobody who was never told of the subject"

@@ -67,11 +67,16 @@ def refused(event=None, profile=FR, *, now=NOW, shows_conditions=True):
         pytest.param(changed(CONSENT, True, changed(ORIGIN, "DE")), FR, None, id="with-its-consent"),
         pytest.param(changed(ORIGIN, "FR"), FR, None, id="back-to-the-state-it-came-from"),
         pytest.param(
-            changed("/handling/purpose", "SAFEGUARD", changed("/routing/priority", "IMMEDIATE", changed(ORIGIN, "DE"))), FR, None,
+            changed("/handling/purpose", "SAFEGUARD", changed("/routing/priority", "IMMEDIATE", changed(ORIGIN, "DE"))),
+            FR,
+            None,
             id="an-immediate-threat",
         ),
         pytest.param(
-            changed("/routing/priority", "IMMEDIATE", changed(ORIGIN, "DE")), FR, ("TRANSFER_BASIS", "R-GEN-13"), id="a-priority-is-no-threat"
+            changed("/routing/priority", "IMMEDIATE", changed(ORIGIN, "DE")),
+            FR,
+            ("TRANSFER_BASIS", "R-GEN-13"),
+            id="a-priority-is-no-threat",
         ),
     ],
 )

@@ -203,7 +203,10 @@ TAKEN_BACK = said("correction", "b", corrects={"iss": "gb-register", "jti": "n"}
             [said("order-summary", "n")], correction(**replacing(FRANCE)), [("R-GEN-05", "error", "/body/replacement")], id="another-family"
         ),
         pytest.param(
-            [notice("n", FRANCE), TAKEN_BACK], correction(replacement=...), [("R-GEN-05", "error", "/body/corrects")], id="taken-back-before"
+            [notice("n", FRANCE), TAKEN_BACK],
+            correction(replacement=...),
+            [("R-GEN-05", "error", "/body/corrects")],
+            id="taken-back-before",
         ),
     ],
 )

@@ -200,7 +200,9 @@ def test_who_may_see_the_subject_does_not_see_a_companion(allowed, subject, comp
     ("event", "sector", "said"),
     [
         pytest.param(CONCERN, "NGO", [], id="a-concern-by-volunteers"),
-        pytest.param(put("/handling/purpose", "INVESTIGATE", CONCERN), "NGO", [("R-SAF-02", "/handling/purpose")], id="for-another-purpose"),
+        pytest.param(
+            put("/handling/purpose", "INVESTIGATE", CONCERN), "NGO", [("R-SAF-02", "/handling/purpose")], id="for-another-purpose"
+        ),
         pytest.param(REPORT, "STATUTORY", [], id="intelligence-by-an-authority"),
         pytest.param(REPORT, "NGO", [("R-SAF-01", "/body/kind")], id="intelligence-by-volunteers"),
     ],
