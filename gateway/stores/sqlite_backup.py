@@ -133,7 +133,7 @@ def damages(connection: sqlite3.Connection) -> Iterator[str]:
 
 def check_file(path: Path) -> None:
     """Say that a database, which may be in use, is whole. Raises `BackupError` with what SQLite finds wrong."""
-    with _words(path), closing(_open(path)) as connection:
+    with _words(path), closing(_open_used(path)) as connection:
         faults = [f"{path}: {fault}" for fault in damages(connection)]
     if faults:
         raise BackupError(*faults)
@@ -149,7 +149,7 @@ def _copy(source: Path, target: Path, progress: Progress | None) -> None:
         if progress is not None:
             progress(total - remaining, total)
 
-    with closing(_open(source)) as reader, closing(_open(target, writes=True)) as writer:
+    with closing(_open_used(source)) as reader, closing(_open(target, writes=True)) as writer:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM sqlite_master").fetchone()
         reader.backup(writer, pages=PAGES_AT_ONCE, progress=told, sleep=0)
@@ -232,6 +232,13 @@ def _open(path: Path, *, writes: bool = False) -> sqlite3.Connection:
     connection = sqlite3.connect(_uri(path, "rw" if writes else "ro"), uri=True, isolation_level=None, timeout=10)
     for pragma in ("secure_delete=ON", "trusted_schema=OFF", "temp_store=MEMORY", "synchronous=EXTRA"):
         connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+def _open_used(path: Path) -> sqlite3.Connection:
+    """Open a database that others may use, to read: as a writer, so that the last to close leaves no empty write-ahead log behind."""
+    connection = _open(path, writes=True)
+    connection.execute("PRAGMA query_only=ON")
     return connection
 
 

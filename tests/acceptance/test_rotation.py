@@ -135,6 +135,19 @@ async def test_every_kind_of_key_is_rotated_under_load_and_nothing_is_refused(tm
         for kid in before.values():
             assert "destroyed" in run(gw, "retire", "--kid", kid, "--root-key", root_of(gw))
         assert not [path for path in (gw.setup.folder / "keys" / "private").iterdir() if path.stem in before.values()]
+        drilled = tmp_path / "drill.jsonl"
+        assert "receipt" in run(gw, "drill", "--kid", before[Use.RECEIPT], "--out", drilled)
+        listed = [json.loads(line) for line in drilled.read_text(encoding="utf-8").splitlines()]
+        assert listed[0]["kid"] == before[Use.RECEIPT]
+        signed = {
+            json.loads(jose.b64decode(r.split(b".")[1]))["received"]["jti"] for r in seen.receipts if kid_of(r) == before[Use.RECEIPT]
+        }
+        assert {item["jti"] for item in listed[1:]} == signed, "a drill lists each receipt of the key and no other"
+        old = next(epoch for (epoch,) in rows(gw, "SELECT epoch FROM subject_key ORDER BY rowid LIMIT 1"))
+        assert f"destroyed  {old}" in run(gw, "rewrap", "--destroy", old)
+        assert not (gw.setup.folder / "keys" / "private" / f"{old}.jwk").exists()
+        reloaded = gateway("reload", "--config", str(gw.setup.settings[ProcessRole.EMBEDDED]))
+        assert reloaded.returncode == 0, reloaded.stderr
         believe(gw, await eventually_async(lambda: fresh(gw, after[Use.DOCUMENT].kid), what="the key set"))
         async with traffic(gw) as later:
             await eventually(lambda: len(later.sent) > 5, what="traffic after the old keys were retired")
@@ -157,7 +170,10 @@ def rows(gw: Deployment, query: str) -> list[tuple[object, ...]]:
 async def covered(gw: Deployment, receipt: bytes) -> bool:
     leaf = json.loads(jose.b64decode(receipt.split(b".")[1]))["leaf"]
     async with gw.client() as register:
-        return (await register.get("/v1/evidence/inclusion", {"leaf": leaf})).status == 200
+        size = (await register.get("/v1/evidence/checkpoint")).body.decode().split("\n")[1]
+        response = await register.get("/v1/evidence/inclusion", {"leaf": leaf, "size": size})
+    assert response.status in {200, 404}, response.body
+    return response.status == 200
 
 
 def receipt_kids(seen: Traffic) -> set[str]:
