@@ -20,6 +20,7 @@ from gateway.core.message import Signed
 from gateway.testing.contract_store_aside import AsideContract
 from gateway.testing.contract_store_circuits import CircuitContract
 from gateway.testing.contract_store_legs import LineContract, SealContract, SettleContract
+from gateway.testing.contract_store_upkeep import UpkeepContract
 from gateway.testing.contract_store_watches import WatchContract
 from gateway.testing.store_rows import (
     ANNA,
@@ -413,6 +414,14 @@ class EvidenceContract:
 
 
 class StoreContract(
-    IntakeContract, LineContract, SealContract, CircuitContract, SettleContract, AsideContract, WatchContract, EvidenceContract
+    IntakeContract,
+    LineContract,
+    SealContract,
+    CircuitContract,
+    SettleContract,
+    AsideContract,
+    WatchContract,
+    EvidenceContract,
+    UpkeepContract,
 ):
     """Everything that a store promises."""
