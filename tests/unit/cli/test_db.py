@@ -92,3 +92,51 @@ def test_another_address_is_refused_with_what_would_be_right(url: str) -> None:
     code, _, err = run("migrate", "--url", url)
     assert code == 1
     assert "sqlite:///PATH or postgresql://" in err
+
+
+def test_a_backup_of_postgresql_says_how_it_is_done(tmp_path: Path) -> None:
+    code, _, err = run("backup", str(tmp_path / "data"), "--keys", str(tmp_path / "keys"), "--url", "postgresql://u@localhost/d")
+    assert code == 1
+    assert "pg_dump" in err
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_backup_tells_what_it_wrote_and_warns_of_keys_beside_the_data(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/gateway.db"
+    run("migrate", "--url", url)
+    code, out, err = run("backup", str(tmp_path / "data"), "--keys", str(tmp_path / "keys"), "--url", url)
+    assert (code, out.count("sha256")) == (0, 2)
+    assert "0 rows of subject_key" in out
+    assert "another medium" in err
+    code, _, err = run("backup", str(tmp_path / "data"), "--keys", str(tmp_path / "keys2"), "--url", url)
+    assert (code, err) == (1, f"{tmp_path / 'data'}: exists already; nothing was written\n")
+
+
+def test_a_damaged_database_is_exit_code_1_and_named(tmp_path: Path) -> None:
+    url, path = f"sqlite:///{tmp_path}/gateway.db", tmp_path / "gateway.db"
+    run("migrate", "--url", url)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(
+            "INSERT INTO refusal (message_iss, message_jti, position, roles, reason, because) VALUES ('a', 'b', 0, '[]', 'X', '[]')"
+        )
+        connection.commit()
+    code, _, err = run("check", "--url", url)
+    assert code == 1
+    assert f"{path}: refusal, row 1: points at a row of message that is not there" in err
+    assert run("check", "--url", url, "--quick")[0] == 0
+
+
+@pytest.mark.parametrize("command", ["restore", "reopen"])
+def test_a_restore_is_told_what_was_found_outside_or_that_nothing_was(tmp_path: Path, command: str) -> None:
+    config = tmp_path / "gateway.toml"
+    config.write_text(f'id = "gw-main"\n[store]\nurl = "sqlite:///{tmp_path}/gateway.db"\n', encoding="utf-8")
+    files = [str(tmp_path / "data"), "--keys", str(tmp_path / "keys")] if command == "restore" else []
+    if files:
+        run("migrate", "--url", f"sqlite:///{tmp_path}/other.db")
+        run("backup", *files, "--url", f"sqlite:///{tmp_path}/other.db")
+    given = ("--config", str(config), "--old-log", str(tmp_path / "old"), "--report", str(tmp_path / "report.json"))
+    code, _, err = run(command, *files, *given)
+    assert code == 2
+    assert "--nothing-outside" in err
+    assert run(command, *files, *given, "--nothing-outside", "--events", str(tmp_path / "events"))[0] == 2
+    assert not (tmp_path / "gateway.db").exists()
