@@ -29,6 +29,7 @@ from gateway.app.escalate import Escalate
 from gateway.app.hold import Hold
 from gateway.app.inbox import Inbox
 from gateway.app.intake import Intake
+from gateway.app.keeping import Keeping
 from gateway.app.outgoing import Outgoings
 from gateway.app.ports import Bus, BusUnavailableError, Clock, Desk, Store
 from gateway.app.query import Query
@@ -274,7 +275,7 @@ async def build(settings: Settings) -> AsyncIterator[Gateway]:
             desk = bus_desk
         if settings.role in {ProcessRole.EMBEDDED, ProcessRole.COURIER}:
             await _courier(built, stack, telemetry)
-        readiness = _readiness(built, desk)
+        readiness = _readiness(built, desk, telemetry)
         if settings.role in {ProcessRole.EMBEDDED, ProcessRole.EDGE} and desk is not None:
             await _listen(built, stack, desk=desk, telemetry=telemetry, readiness=readiness)
         await _admin(built, stack, metrics, readiness)
@@ -461,9 +462,13 @@ async def _courier(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry) 
         built.loops[f"courier-{shard}"] = courier.run
 
 
-def _readiness(built: Gateway, desk: Desk | None) -> Callable[[], Awaitable[list[str]]]:
+def _readiness(built: Gateway, desk: Desk | None, telemetry: Telemetry) -> Callable[[], Awaitable[list[str]]]:
+    keeping = None if built.store is None else Keeping(built.store, clock=SystemClock(), dice=SystemDice(), telemetry=telemetry)
+    if keeping is not None:
+        built.loops["keeping"] = keeping.run
+    checks = {"store": keeping, "bus": built.bus}
+
     async def missing() -> list[str]:
-        checks = {"store": built.store, "bus": built.bus}
         found = [name for name, part in checks.items() if part is not None and not await _answers(part)]
         if isinstance(desk, BusDesk) and not desk.ready:
             found.append("replies")
@@ -472,7 +477,7 @@ def _readiness(built: Gateway, desk: Desk | None) -> Callable[[], Awaitable[list
     return missing
 
 
-async def _answers(part: Store | Bus) -> bool:
+async def _answers(part: Keeping | Bus) -> bool:
     try:
         await part.check()
     except Exception:  # noqa: BLE001 -- readiness only says whether it answers

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Final
 
-from gateway.app.ports import Telemetry
+from gateway.app.ports import BusUnavailableError, StoreUnavailableError, Telemetry
 from gateway.contract.errors import InvariantError, OperatorError
 
 PAUSE_SECONDS: Final = 0.2  # before a failed loop begins again, doubled up to:
@@ -69,7 +69,7 @@ class Supervisor:
                 await loop(stopping)
             except OperatorError as exc:
                 self.failing.add(name)
-                self._telemetry.event("loop-waits", code=f"{name}:{type(exc).__name__}")
+                self._telemetry.event("loop-waits", code=f"{name}: {_words(exc)}")
                 pause = PAUSE_SECONDS if clock.time() - started > WELL_SECONDS else min(pause * 2, PAUSE_SECONDS_MAX)
                 await wait(stopping, pause)
             else:
@@ -107,6 +107,11 @@ def until_stopped(run: Callable[[], Awaitable[None]]) -> Loop:
             await asyncio.gather(task, return_exceptions=True)  # what it has open is closed before anything it stands on
 
     return loop
+
+
+def _words(exc: OperatorError) -> str:
+    """Return what a log may say of a failure: the words of a dependency are ours and name no message; of others, the kind."""
+    return str(exc) if isinstance(exc, StoreUnavailableError | BusUnavailableError) else type(exc).__name__
 
 
 async def wait(stopping: asyncio.Event, seconds: float, nudge: asyncio.Event | None = None) -> None:

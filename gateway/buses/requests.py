@@ -122,8 +122,8 @@ class BusDesk:
             try:
                 async with self._bus.subscribe([REPLIES], group=EDGE_GROUP, static_id=self._static_id) as self._replies:
                     await self._read(self._replies)
-            except BusUnavailableError:
-                self._telemetry.event("bus-unavailable")
+            except BusUnavailableError as exc:
+                self._telemetry.event("bus-unavailable", code=str(exc))
             finally:
                 self._replies = None
                 self._give_up_lost()
@@ -184,8 +184,8 @@ class RequestServer:
                         if replies := await self._answer(self._decoded(records)):
                             await self._publish(replies)
                         await requests.commit(records)
-            except BusUnavailableError:
-                self._telemetry.event("bus-unavailable")
+            except BusUnavailableError as exc:
+                self._telemetry.event("bus-unavailable", code=str(exc))
             await asyncio.sleep(REJOIN_SECONDS)
 
     async def _publish(self, replies: Sequence[Outgoing]) -> None:

@@ -24,7 +24,7 @@ WARNINGS: Final = frozenset(
     {
         *("loop-waits", "record-unreadable", "report-ignored", "report-lost", "message-quarantined", "drain-incomplete", "leg-dead"),
         *("leg-not-sealed", "sender-not-told", "request-failed", "events-overtaken", "answered-not-deleted", "command-refused"),
-        *("circuit-open", "partner-asked-to-wait"),
+        *("circuit-open", "partner-asked-to-wait", "store-refuses", "bus-unavailable"),
         *("safeguarding-unanswered", "safeguarding-lapsed", "escalation-incomplete"),
     }
 )
