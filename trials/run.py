@@ -196,7 +196,7 @@ async def run_kind(trial: Trial, *, seed: int, numbers: range, until: float, sto
 
 async def run_together(trials: Sequence[Trial], opens: Opens, *, seed: int, count: int) -> list[Verdict]:
     """Make a few trials of several kinds on one system, under a light load: the short form, which has minutes."""
-    async with course(opens, seed=seed, senders=2, pause=0.1) as running:
+    async with course(opens, seed=seed, senders=2, pause=0.3) as running:
         verdicts = [await running.once(trial, number) for number in range(1, count + 1) for trial in trials]
         last = await running.end(trials[-1], count + 1)
         return verdicts if last is None else [*verdicts, last]
