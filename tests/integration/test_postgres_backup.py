@@ -44,7 +44,7 @@ def block(number: int) -> str:
 
 def sh(script: str, variables: Mapping[str, object]) -> None:
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, **{name: str(value) for name, value in variables.items()}}
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(REPOSITORY), **{name: str(value) for name, value in variables.items()}}
     done = subprocess.run(["sh", "-e", "-c", script], cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, (done.stdout, done.stderr)
 
