@@ -6,6 +6,8 @@ snapshot for all its statements. A server that could lose a committed transactio
 
 from __future__ import annotations
 
+import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final
@@ -115,10 +117,17 @@ class PostgresStore:
         if fits:
             return StoreUnavailableError(f"{self._name}: {WORDS[max(fits, key=len)]}")
         if isinstance(exc, OSError):
-            return StoreUnavailableError(f"{self._name}: nobody answers")
+            return StoreUnavailableError(f"{self._name}: {_unreachable(exc)}")
         if isinstance(orig, asyncpg.InterfaceError) or (isinstance(exc, DBAPIError) and (exc.connection_invalidated or not code)):
             return StoreUnavailableError(f"{self._name}: the connection is lost")
         return InvariantError("store", code or type(exc).__name__)
+
+
+def _unreachable(exc: OSError) -> str:
+    """Return which part of the way to the server failed."""
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return f"we do not trust its certificate: {exc.verify_message}"
+    return "its name does not resolve" if isinstance(exc, socket.gaierror) else "nobody answers"
 
 
 async def _connect(dsn: str) -> asyncpg.Connection[Any]:

@@ -41,11 +41,11 @@ class Authority:
         path.write_text(self.pem, encoding="ascii")
         return path
 
-    def issue(self, path: Path, name: str, *, addresses: tuple[str, ...] = (), hosts: tuple[str, ...] = ()) -> Path:
-        """Write key and certificate chain for server and client use to `path`, mode 0600, and return it."""
+    def issue(self, path: Path, name: str, *, addresses: tuple[str, ...] = (), hosts: tuple[str, ...] = (), life: timedelta = LIFE) -> Path:
+        """Write key and certificate chain for server and client use to `path`, mode 0600, and return it. A `life` below 0 is over."""
         key = ec.generate_private_key(ec.SECP256R1())
         builder = (
-            _builder(_name(name), self._name, key.public_key())
+            _builder(_name(name), self._name, key.public_key(), life=life)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
@@ -64,7 +64,7 @@ def _name(common: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, *, life: timedelta = LIFE) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()
@@ -73,5 +73,5 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicK
         .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + LIFE)
+        .not_valid_after(now + life)
     )

@@ -170,6 +170,19 @@ async def test_a_certificate_for_another_name_is_refused(make, authority, tmp_pa
         assert (await make(partner.url).deliver(sealed(), ATTEMPT_SECONDS)).code == "tls"
 
 
+async def test_a_certificate_that_has_expired_is_refused_until_it_is_renewed(make, authority, tmp_path):
+    where = {"hosts": ("localhost",), "addresses": ("127.0.0.1",)}
+    expired = authority.issue(tmp_path / "expired.pem", "partner", life=timedelta(minutes=-1), **where)
+    async with PartnerSimulator(expired) as partner:
+        transport = make(partner.url)
+        reply = await transport.deliver(sealed(), ATTEMPT_SECONDS)
+        assert (reply.outcome, reply.code) == (Outcome.FAILED, "tls")
+        assert partner.requests == []
+        port = partner.port
+    async with PartnerSimulator(authority.issue(tmp_path / "renewed.pem", "partner", **where), port=port):
+        assert (await transport.deliver(sealed(), ATTEMPT_SECONDS)).outcome is Outcome.DELIVERED
+
+
 async def test_an_unknown_authority_is_refused_where_none_is_pinned(partner):
     transport = PUSH.transport({"url": partner.url, "allow_networks": LOOPBACK})
     assert (await transport.deliver(sealed(), ATTEMPT_SECONDS)).code == "tls"
