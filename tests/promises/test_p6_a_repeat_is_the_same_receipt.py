@@ -6,7 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from gateway.app.intake import Submission
-from gateway.contract.values import PartnerId
+from gateway.contract.values import Jti, PartnerId, Ref
+from gateway.core.limits import DUPLICATE_SECONDS_MIN
 from gateway.core.problems import Code
 from tests.house import House, house
 from tests.notices import notice
@@ -75,3 +76,20 @@ async def test_p6_the_receipt_asked_for_later_is_the_same(tmp_path: Path) -> Non
     async with house(tmp_path) as h:
         jti, _, receipt = await accepted(h)
         assert (await h.ask("receipt", f"/v1/messages/{jti}/receipt")).body == receipt
+
+
+async def test_p6_what_is_remembered_outlives_the_erasure_of_message_and_subject(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        jti, signed, receipt = await accepted(h)
+        await h.run_until_idle()
+        ref = Ref(REGISTER, Jti(jti))
+        async with h.store.unit_of_work() as work:
+            subject = (await work.messages([ref]))[ref].subject
+            assert await work.destroy_keys(messages=[ref], subjects=[subject], epochs=[]) == 2
+        async with h.store.reading() as work:
+            assert await work.messages([ref]) == {}, "nobody can read it any more"
+        h.clock.advance(timedelta(seconds=DUPLICATE_SECONDS_MIN))
+        again = await h.send_token(h.encrypt(signed))
+        assert (again.receipt, again.repeated) == (receipt, True)
+        other = await h.send(notice("NL"), jti=jti)
+        assert [p.code for p in other.problems] == [Code.CONFLICT]
