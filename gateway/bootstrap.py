@@ -31,6 +31,7 @@ from gateway.app.inbox import Inbox
 from gateway.app.intake import Intake
 from gateway.app.keeping import Keeping
 from gateway.app.outgoing import Outgoings
+from gateway.app.partners import PartnerDesk
 from gateway.app.ports import Bus, BusUnavailableError, Clock, Desk, Store
 from gateway.app.query import Query
 from gateway.app.requests import Requests
@@ -306,11 +307,11 @@ async def _inner(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry, me
     )
     inbox = Inbox(store, sealer, settle=settle, holder=holder, clock=clock)
     query = Query(store, holder, outgoings)
-    evidence = Evidence(store)
-    requests = Requests(store, holder, intake=intake, inbox=inbox, query=query, evidence=evidence, clock=clock, telemetry=telemetry)
+    requests = Requests(store, holder, intake=intake, inbox=inbox, query=query, evidence=Evidence(store), clock=clock, telemetry=telemetry)
     built.commands = Commands(
-        store, holder, hold=Hold(holder, settle), deadletters=DeadLetters(settle), look=Look(holder, safe), clock=clock, telemetry=telemetry
-    )
+        store, bus, holder, hold=Hold(holder, settle), deadletters=DeadLetters(settle), look=Look(holder, safe),
+        partners=PartnerDesk(holder, settle, clock=clock, dice=dice), clock=clock, telemetry=telemetry,
+    )  # fmt: skip
     process = dice.uuid7(clock.now())  # the holder of leases
     sequencer = Sequencer(store, using.checkpoint, clock, holder=process)
     turn = Turn(reading, holder=holder, safe=safe, sequencer=sequencer, clock=clock, telemetry=telemetry)

@@ -13,6 +13,7 @@ from gateway.app.aside import Look
 from gateway.app.commands import Commands
 from gateway.app.deadletters import DeadLetters
 from gateway.app.hold import Hold
+from gateway.app.partners import PartnerDesk
 from gateway.app.ports import Answer
 from gateway.core import tokens
 from gateway.core.commands import command_claims
@@ -79,7 +80,7 @@ async def desk(folder: Path, *, roles: Sequence[OperatorRole] = tuple(OperatorRo
         h.holder.current = replace(h.holder.current, operators=Operators(operators))
         look = Look(h.holder, h.inbox._sealer._safe)
         commands = Commands(
-            h.store, h.holder, hold=Hold(h.holder, h.settle), deadletters=DeadLetters(h.settle), look=look, clock=h.clock,
-            telemetry=Telemetry(h.metrics),
+            h.store, h.bus, h.holder, hold=Hold(h.holder, h.settle), deadletters=DeadLetters(h.settle), look=look,
+            partners=PartnerDesk(h.holder, h.settle, clock=h.clock, dice=h.dice), clock=h.clock, telemetry=Telemetry(h.metrics),
         )  # fmt: skip
         yield Desk(h, commands, {name: pairs.signing(Use.COMMAND) for name, pairs in keys.items()})

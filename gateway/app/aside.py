@@ -11,13 +11,13 @@ from datetime import datetime
 from typing import Any, Final
 
 from gateway.app.locked import Locked
-from gateway.app.ports import LegRow, UnitOfWork
+from gateway.app.ports import LegRow, Outgoing, UnitOfWork
 from gateway.app.query import not_found
 from gateway.app.rows import read_message, roles_of
 from gateway.app.safe import Safe, is_referral
 from gateway.app.settle import Change, Settle
 from gateway.app.world import Holder
-from gateway.contract.values import LegId, Removed
+from gateway.contract.values import LegId, PartnerId, Removed
 from gateway.core import jose, strict_json
 from gateway.core.deadletters import side_of
 from gateway.core.delivery import Event, State
@@ -38,6 +38,8 @@ class Done:
     value: Mapping[str, Any]
     targets: tuple[LegId, ...] = ()
     reason: str | None = None
+    partner: PartnerId | None = None  # of a command about one
+    records: tuple[Outgoing, ...] = ()  # for the bus, once all this is committed
 
 
 async def move(work: UnitOfWork, settle: Settle, legs: Sequence[LegId], decide: Decide, *, reason: str | None = None) -> Done:

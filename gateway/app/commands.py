@@ -13,13 +13,26 @@ from gateway.app.aside import Done, Look
 from gateway.app.deadletters import DeadLetters
 from gateway.app.hold import Hold
 from gateway.app.intake import INTERNAL
-from gateway.app.ports import Answer, Clock, Store, StoreUnavailableError, Telemetry, UnitOfWork
+from gateway.app.partners import PartnerDesk
+from gateway.app.ports import Answer, Bus, BusUnavailableError, Clock, Store, StoreUnavailableError, Telemetry, UnitOfWork
 from gateway.app.requests import UNAVAILABLE, problems_answer
 from gateway.app.world import Holder
 from gateway.contract.errors import InvariantError
 from gateway.contract.values import LegId, PartnerId
 from gateway.core import strict_json
-from gateway.core.commands import DeadListing, Discarded, HoldListing, Legs, OneLeg, SignedCommand, arguments_of, read_command
+from gateway.core.commands import (
+    DeadListing,
+    Discarded,
+    HoldListing,
+    Legs,
+    Nothing,
+    OfPartner,
+    OneLeg,
+    Paged,
+    SignedCommand,
+    arguments_of,
+    read_command,
+)
 from gateway.core.evidence import entries
 from gateway.core.operators import READING, Command
 from gateway.core.problems import RefusedInputError, UntrustedError
@@ -33,10 +46,20 @@ class Commands:
     """Carries out what operators sign for."""
 
     def __init__(  # noqa: PLR0913 -- the use cases behind the commands
-        self, store: Store, holder: Holder, *, hold: Hold, deadletters: DeadLetters, look: Look, clock: Clock, telemetry: Telemetry
+        self,
+        store: Store,
+        bus: Bus,
+        holder: Holder,
+        *,
+        hold: Hold,
+        deadletters: DeadLetters,
+        look: Look,
+        partners: PartnerDesk,
+        clock: Clock,
+        telemetry: Telemetry,
     ) -> None:
         """Take the use cases."""
-        self._store, self._holder, self._clock, self._telemetry = store, holder, clock, telemetry
+        self._store, self._bus, self._holder, self._clock, self._telemetry = store, bus, holder, clock, telemetry
         self._handlers: Mapping[Command, Handler] = {
             Command.HOLD_LIST: lambda work, signed: hold.list(work, arguments_of(signed, HoldListing)),
             Command.HOLD_RELEASE: lambda work, signed: hold.release(work, arguments_of(signed, Legs)),
@@ -46,6 +69,11 @@ class Commands:
             Command.DEADLETTER_DISCARD: lambda work, signed: deadletters.discard(work, arguments_of(signed, Discarded)),
             Command.LEG_INSPECT: lambda work, signed: look.inspect(work, LegId(arguments_of(signed, OneLeg).leg)),
             Command.LEG_READ: lambda work, signed: look.read(work, LegId(arguments_of(signed, OneLeg).leg)),
+            Command.PARTNER_LIST: lambda work, signed: partners.list(work, arguments_of(signed, Nothing)),
+            Command.PARTNER_CHECK: lambda work, signed: partners.check(work, arguments_of(signed, OfPartner)),
+            Command.PARTNER_PAUSE: lambda work, signed: partners.pause(work, arguments_of(signed, OfPartner)),
+            Command.PARTNER_RESUME: lambda work, signed: partners.resume(work, arguments_of(signed, Paged)),
+            Command.PARTNER_SUSPEND: lambda work, signed: partners.suspend(work, arguments_of(signed, OfPartner)),
         }
 
     async def run(self, raw: bytes) -> Answer:
@@ -57,7 +85,7 @@ class Commands:
             reason = exc.reason if isinstance(exc, UntrustedError) else exc.problem.code.value
             self._telemetry.event("command-refused", code=reason)
             return problems_answer((exc.problem,))
-        except StoreUnavailableError as exc:
+        except (StoreUnavailableError, BusUnavailableError) as exc:
             self._telemetry.event("request-unavailable", code=type(exc).__name__)
             return problems_answer((UNAVAILABLE,))
         except Exception as exc:  # noqa: BLE001 -- a missing key, a broken row: what it says may quote content, so its kind alone is told
@@ -77,13 +105,15 @@ class Commands:
             done = await handler(work, signed)
             if signed.command not in READING:
                 await work.stage_evidence([self._entry(signed, done)])
+        if done.records:
+            await self._bus.publish(done.records)
         return done
 
     def _entry(self, signed: SignedCommand, done: Done) -> bytes:
         return entries.Commanded(
             at=entries.moment(self._clock.now()), operator=signed.operator.id, key=signed.key, jti=signed.jti, command=signed.command.value,
             digest=signed.digest, targets=done.targets, reason=done.reason,
-            justification=signed.justification.value if signed.justification else None, file=signed.file,
+            justification=signed.justification.value if signed.justification else None, file=signed.file, partner=done.partner,
         ).encode()  # fmt: skip
 
 

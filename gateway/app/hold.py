@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from gateway.app.aside import Done, move, row_of
@@ -12,6 +13,7 @@ from gateway.contract.values import LegId, PartnerId
 from gateway.core.commands import HoldListing, Legs, legs_of
 from gateway.core.decided import HoldReason, Reason
 from gateway.core.delivery import Event, State
+from gateway.core.standing import Standing
 
 NOT_HELD: Final = "not-held"
 SUSPENDED: Final = "partner-suspended"
@@ -43,13 +45,14 @@ class Hold:
 
     async def release(self, work: UnitOfWork, asked: Legs) -> Done:
         """Put held legs back at the end of their lines. Some stay: sealing would hold them again."""
-        return await move(work, self._settle, legs_of(asked), self._released)
+        suspended = {partner for partner, standing in (await work.standings()).items() if standing is Standing.SUSPENDED}
+        return await move(work, self._settle, legs_of(asked), lambda leg: self._released(leg, suspended))
 
     async def refuse(self, work: UnitOfWork, asked: Legs) -> Done:
         """End held legs: refused where nothing was sent, cancelled where it may have been. Their senders are told."""
         return await move(work, self._settle, legs_of(asked), _refused, reason=Reason.HOLD.value)
 
-    def _released(self, leg: LegRow) -> Change | str:
+    def _released(self, leg: LegRow, suspended: Collection[PartnerId]) -> Change | str:
         profile = self._holder.current.directory.find(leg.partner)
         if leg.state is not State.HELD:
             return NOT_HELD
@@ -57,7 +60,7 @@ class Hold:
             return NO_PARTNER
         if leg.hold_reason == HoldReason.KEY_REVOKED.value:  # a leg is signed once, and what it carries nobody would believe
             return KEY_REVOKED
-        return SUSPENDED if profile.suspended else Change(leg_id=leg.leg_id, event=Event.RELEASED)
+        return SUSPENDED if profile.suspended or leg.partner in suspended else Change(leg_id=leg.leg_id, event=Event.RELEASED)
 
 
 def _refused(leg: LegRow) -> Change | str:

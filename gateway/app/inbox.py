@@ -22,6 +22,7 @@ from gateway.core import limits, strict_json, tokens
 from gateway.core.delivery import Event
 from gateway.core.problems import Code, MalformedError
 from gateway.core.profiles import Delivery
+from gateway.core.standing import Standing
 
 _MEMBERS = frozenset({"maxEvents", "returnImmediately", "ack", "setErrs"})
 
@@ -106,6 +107,8 @@ class Inbox:
         claimed: list[LegRow] = []
         async with self._store.unit_of_work() as work:
             await work.lock_partner(partner, now)
+            if (await work.standings()).get(partner) is Standing.PAUSED:
+                return []
 
             async def claim(*lanes: Lane) -> None:
                 for lane in lanes:

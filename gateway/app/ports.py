@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, Self
 
+from gateway.app.partner_rows import PartnerRows
 from gateway.contract.errors import OperatorError
 from gateway.contract.values import Country, Jti, Lane, LegId, PartnerId, Ref, SubjectKey
 from gateway.core.circuit import Circuit
@@ -176,7 +177,7 @@ class StoreUnavailableError(OperatorError):
     """
 
 
-class UnitOfWork(Protocol):
+class UnitOfWork(PartnerRows, Protocol):
     """One transaction: all or nothing. READ COMMITTED on PostgreSQL, BEGIN IMMEDIATE on SQLite."""
 
     # intake

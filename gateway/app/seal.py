@@ -39,6 +39,7 @@ from gateway.core.profiles import Delivery, Profile
 from gateway.core.quiet import quiet_until
 from gateway.core.recipients import LeadTime, lead_time_of
 from gateway.core.referral import is_barred
+from gateway.core.standing import Standing
 
 INBOX: Final = "inbox"
 NOT_SEALED: Final = "not-sealed"
@@ -54,6 +55,7 @@ class Material:
     previous: Mapping[tuple[PartnerId, SubjectKey], Jti]
     undelivered: frozenset[LegId]
     checkpoint: str | None
+    standings: Mapping[PartnerId, Standing]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +93,13 @@ class Sealer:
     async def _material(self, store: Store, legs: Sequence[LegRow]) -> Material:
         unsigned = [leg for leg in legs if leg.signed is None]
         async with store.reading() as work:
+            standings = await work.standings()
             messages = await work.messages(sorted({leg.message for leg in legs}))
             subjects = await work.subject_keys(sorted({row.subject for row in messages.values()}))
             previous = await work.previous_sent(sorted({(leg.partner, leg.subject) for leg in unsigned})) if unsigned else {}
             undelivered = await work.undelivered_before([leg.leg_id for leg in unsigned]) if unsigned else set()
             checkpoint = await work.latest_checkpoint() if unsigned else None
-        return Material(messages, subjects, previous, frozenset(undelivered), checkpoint.note if checkpoint else None)
+        return Material(messages, subjects, previous, frozenset(undelivered), checkpoint.note if checkpoint else None, standings)
 
     def _seal_all(self, legs: Sequence[LegRow], material: Material, now: datetime, event: Event) -> Batch:
         started: list[tuple[LegRow, bytes]] = []
@@ -119,6 +122,8 @@ class Sealer:
     ) -> tuple[LegRow, bytes] | Change:
         world = self._holder.current
         profile = world.directory.by_id(leg.partner)
+        if material.standings.get(leg.partner) is Standing.SUSPENDED:
+            profile = replace(profile, suspended=True)
         if leg.expires_at <= now or leg.delete_by <= now:  # R-GEN-04, asked again at sealing
             return Change(leg_id=leg.leg_id, event=Event.EXPIRED, reason=Reason.EXPIRED.value)
         original = opened.get(leg.message) or opened.setdefault(leg.message, self._open(material, leg.message))
@@ -136,7 +141,7 @@ class Sealer:
             kept = self._safe.seal(original.key, signed, of=leg.message, what=leg.jti)
             digest = tokens.digest_of(signed)
             started = replace(looked, state=state, attempt=leg.attempt + 1, signed=kept, signed_digest=digest, sent_at=now)
-        return started, _encrypted(signed, profile, world, now)
+        return started, encrypted(signed, profile, world, now)
 
     def _open(self, material: Material, ref: Ref) -> Opened:
         context, row = self._holder.current.context, material.messages[ref]
@@ -175,7 +180,8 @@ def _delivery(profile: Profile) -> Delivery:
     return profile.delivery
 
 
-def _encrypted(signed: bytes, profile: Profile, world: World, now: datetime) -> bytes:
+def encrypted(signed: bytes, profile: Profile, world: World, now: datetime) -> bytes:
+    """Return a signed document as it leaves: encrypted to the partner, anew each time, unless its profile waives that."""
     if not _delivery(profile).encrypt:
         return signed
     return tokens.encrypt(signed, world.context.keyring.encryption_key(profile.id, now))

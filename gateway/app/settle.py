@@ -33,6 +33,7 @@ from gateway.core.deadlines import exhausted, next_attempt
 from gateway.core.decided import HoldReason
 from gateway.core.delivery import DONE, ENDED, OPEN, Event, State, advance, after_report
 from gateway.core.profiles import Closes, Delivery
+from gateway.core.standing import ANSWERED
 
 NO_REPORT: Final = "no-report"
 PAUSE: Final = timedelta(seconds=limits.LEASE_SECONDS_MAX)  # before what could not be sealed is looked at again
@@ -82,6 +83,7 @@ class Settle:
         circuits = await self.circuits.lock(work, filter(None, map(_said, changes)))
         rows = await work.legs(sorted(lines))
         said: list[Said] = []
+        changes = await _but_checks(work, changes, rows)
         moved = self._moved(rows, changes, locked, said, now=now)
         if not moved:
             return []
@@ -209,6 +211,16 @@ def _said(change: Change) -> Said | None:
     if change.partner is None:
         return None
     return Said(partner=change.partner, event=change.event, code=change.code, retry_after=change.retry_after)
+
+
+async def _but_checks(work: UnitOfWork, changes: Sequence[Change], rows: Mapping[LegId, LegRow]) -> list[Change]:
+    """Take out the reports about checks of partners, and note them: a check has no leg, and is of nobody."""
+    left: list[Change] = []
+    for change in changes:
+        code = ANSWERED if change.event is Event.DELIVERED else change.code or "unknown"
+        if change.leg_id in rows or change.partner is None or not await work.end_check(change.partner, change.leg_id, code):
+            left.append(change)
+    return left
 
 
 class Timers:

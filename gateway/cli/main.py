@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gateway.bootstrap import VERSION
-from gateway.cli import db, deadletter, evidence, hold, kafka, keys, message, operator, policy, reload, serve
+from gateway.cli import db, deadletter, evidence, hold, kafka, keys, message, operator, partner, policy, reload, serve
 from gateway.cli.demo.command import demo
 from gateway.cli.errors import Commands
 
@@ -22,7 +22,7 @@ app.command("serve")(serve.serve)
 app.command("reload")(reload.reload)
 app.command("demo")(demo)
 for name, group in {
-    "message": message, "hold": hold, "deadletter": deadletter, "operator": operator, "keys": keys, "policy": policy,
+    "message": message, "hold": hold, "deadletter": deadletter, "operator": operator, "partner": partner, "keys": keys, "policy": policy,
     "evidence": evidence, "db": db, "kafka": kafka,
 }.items():  # fmt: skip
     app.add_typer(group.app, name=name)

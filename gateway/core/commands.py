@@ -92,6 +92,22 @@ class Discarded(Legs, frozen=True, kw_only=True):
     reason: DiscardReason
 
 
+class OfPartner(_Arguments, frozen=True, kw_only=True):
+    """Exactly this partner."""
+
+    partner: PartnerName
+
+
+class Paged(OfPartner, frozen=True, kw_only=True):
+    """This partner's legs, a page at a time: from the one after `after` on."""
+
+    after: Uuid | None = None
+
+
+class Nothing(_Arguments, frozen=True, kw_only=True):
+    """Nothing to say."""
+
+
 class OneLeg(_Arguments, frozen=True, kw_only=True):
     """Exactly this leg."""
 

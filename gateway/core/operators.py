@@ -36,6 +36,11 @@ class Command(StrEnum):
     LEG_READ = "leg-read"
     DEADLETTER_RETRY = "deadletter-retry"
     DEADLETTER_DISCARD = "deadletter-discard"
+    PARTNER_LIST = "partner-list"
+    PARTNER_CHECK = "partner-check"
+    PARTNER_PAUSE = "partner-pause"
+    PARTNER_RESUME = "partner-resume"
+    PARTNER_SUSPEND = "partner-suspend"
 
 
 R: Final = OperatorRole
@@ -48,8 +53,14 @@ ROLES_OF: Final[Mapping[Command, frozenset[OperatorRole]]] = {  # what is not he
     Command.LEG_READ: frozenset({R.REVIEWER, R.DPO}),
     Command.DEADLETTER_RETRY: frozenset({R.OFFICER, R.REVIEWER, R.ADMIN}),
     Command.DEADLETTER_DISCARD: frozenset({R.REVIEWER, R.ADMIN}),
+    Command.PARTNER_LIST: frozenset(R),
+    Command.PARTNER_CHECK: frozenset({R.OFFICER, R.ADMIN}),
+    Command.PARTNER_PAUSE: frozenset({R.OFFICER, R.ADMIN}),
+    Command.PARTNER_RESUME: frozenset({R.ADMIN}),
+    Command.PARTNER_SUSPEND: frozenset({R.ADMIN}),
 }
-READING: Final = frozenset({Command.HOLD_LIST, Command.DEADLETTER_LIST, Command.LEG_INSPECT})  # ids and codes only: no evidence
+# ids and codes only: no evidence
+READING: Final = frozenset({Command.HOLD_LIST, Command.DEADLETTER_LIST, Command.LEG_INSPECT, Command.PARTNER_LIST})
 JUSTIFIED: Final = frozenset({Command.LEG_READ})  # they show content
 
 

@@ -13,6 +13,7 @@ from gateway.stores.types import Moment, at, lines
 
 CIRCUIT: Final = ("failures", "failing_since", "open_until", "asked_until", "woken_at")
 PARTNER: Final = bindparam("of_partner", type_=Text)
+NEW_CHECK: Final = ("check_id", "checked_at", "check_code")
 
 
 @cache
@@ -57,3 +58,38 @@ def save_circuit() -> Update:
     line = t.partner_line
     new = {name: bindparam(f"new_{name}", type_=line.c[name].type) for name in CIRCUIT}
     return update(line).where(line.c.partner == PARTNER).values(new)
+
+
+@cache
+def standings() -> Select[Any]:
+    """Read which partners are paused or suspended: partners are few."""
+    line = t.partner_line
+    return select(line.c.partner, line.c.standing).where(line.c.standing != "open")
+
+
+@cache
+def set_standing() -> Update:
+    """Write how a partner stands."""
+    return update(t.partner_line).where(t.partner_line.c.partner == PARTNER).values(standing=bindparam("new_standing", type_=Text))
+
+
+@cache
+def partner_lines() -> Select[Any]:
+    """Read every partner's row."""
+    return select(t.partner_line).order_by(t.partner_line.c.partner)
+
+
+@cache
+def begin_check() -> Update:
+    """Note a check that is under way."""
+    line = t.partner_line
+    new = {name: bindparam(f"new_{name}", type_=line.c[name].type) for name in NEW_CHECK}
+    return update(line).where(line.c.partner == PARTNER).values(new)
+
+
+@cache
+def end_check() -> Update:
+    """Note what became of a partner's last check, once."""
+    line = t.partner_line
+    mine = (line.c.partner == PARTNER, line.c.check_id == bindparam("of_check_id", type_=Text), line.c.check_code.is_(None))
+    return update(line).where(*mine).values(check_code=bindparam("new_check_code", type_=Text))

@@ -29,6 +29,8 @@ from gateway.core.circuit import Circuit
 from gateway.core.delivery import State
 from gateway.core.facts import Answered, Head
 from gateway.core.message import Signed
+from gateway.core.standing import Line as PartnerLine
+from gateway.core.standing import Standing
 from gateway.stores import line_statements as line
 from gateway.stores import log_statements as log
 from gateway.stores import statements as s
@@ -255,6 +257,35 @@ class SqlUnitOfWork:
     async def wake(self, partner: PartnerId, now: datetime, *, limit: int) -> int:
         """Make legs of a locked partner due that wait after a failure."""
         return len(await self._rows(s.wake(), of_partner=partner, now=now, limit=limit))
+
+    async def standings(self) -> dict[PartnerId, Standing]:
+        """Return which partners are paused or suspended."""
+        return {row.partner: Standing(row.standing) for row in await self._rows(line.standings())}
+
+    async def set_standing(self, partner: PartnerId, standing: Standing) -> None:
+        """Write how a partner stands; its row is made if missing."""
+        await self._run(s.insert_partners(), lines=[[partner]])
+        await self._run(line.set_standing(), of_partner=partner, new_standing=standing.value)
+
+    async def partner_lines(self) -> dict[PartnerId, PartnerLine]:
+        """Return what is known of every partner that has a row."""
+        due = {row.partner: row.due_at for row in await self._rows(s.oldest_due_each())}
+        return {
+            row.partner: PartnerLine(
+                standing=Standing(row.standing), circuit=_circuit(row), check_id=row.check_id, checked_at=row.checked_at,
+                check_code=row.check_code, oldest_due=due.get(row.partner),
+            )
+            for row in await self._rows(line.partner_lines())
+        }  # fmt: skip
+
+    async def begin_check(self, partner: PartnerId, check_id: LegId, at: datetime) -> None:
+        """Note a check of a partner; its row is made if missing."""
+        await self._run(s.insert_partners(), lines=[[partner]])
+        await self._run(line.begin_check(), of_partner=partner, new_check_id=check_id, new_checked_at=at, new_check_code=None)
+
+    async def end_check(self, partner: PartnerId, check_id: LegId, code: str) -> bool:
+        """Note what became of a partner's last check, once; return whether it was that one."""
+        return await self._run(line.end_check(), of_partner=partner, of_check_id=check_id, new_check_code=code) > 0
 
     async def claim_legs(self, partner: PartnerId, lane: Lane, *, now: datetime, until: datetime, limit: int) -> list[LegRow]:
         """Lease due ready legs, oldest first, only the head of each (partner, subject)."""

@@ -283,7 +283,7 @@ def _lanes() -> Subquery:
 def due_partners() -> Select[Any]:
     """Read which (partner, lane) have claimable legs: one step into `ix_leg_due` for each pair, however long the backlog.
 
-    Partners whose circuit is open have none.
+    Partners that are paused, or whose circuit is open, have none.
     A scalar subquery and no EXISTS, which PostgreSQL would turn into a join over all that is due.
     """
     lanes, line = _lanes(), t.partner_line
@@ -295,7 +295,7 @@ def due_partners() -> Select[Any]:
         .limit(literal(1, literal_execute=True))
         .scalar_subquery()
     )
-    shut = and_(line.c.open_until.is_not(None), line.c.open_until > NOW)
+    shut = or_(line.c.standing == "paused", and_(line.c.open_until.is_not(None), line.c.open_until > NOW))
     return select(line.c.partner, lanes.c.lane).select_from(line.join(lanes, true())).where(not_(shut), oldest.is_not(None))
 
 
@@ -311,6 +311,21 @@ def oldest_due() -> Select[Any]:
         .scalar_subquery()
     )
     return select(func.min(due).label("due_at")).select_from(line.join(lanes, true()))
+
+
+@cache
+def oldest_due_each() -> Select[Any]:
+    """Read, for each partner, since when its oldest ready leg is due, as `oldest_due` does."""
+    lanes, line = _lanes(), t.partner_line
+    due = (
+        select(leg.c.due_at)
+        .where(leg.c.partner == line.c.partner, leg.c.lane == lanes.c.lane, _is(State.READY))
+        .order_by(leg.c.due_at, leg.c.seq)
+        .limit(literal(1, literal_execute=True))
+        .scalar_subquery()
+    )
+    each = select(line.c.partner, due.label("due_at")).select_from(line.join(lanes, true())).subquery("each")
+    return select(each.c.partner, func.min(each.c.due_at).label("due_at")).where(each.c.due_at.is_not(None)).group_by(each.c.partner)
 
 
 @cache

@@ -14,7 +14,7 @@ from sqlalchemy import BigInteger, Column, ForeignKey, ForeignKeyConstraint, Ind
 from gateway.core.delivery import OPEN, State
 from gateway.stores.types import BIG_ID, LaneRank, Moment, Packed, StateName
 
-SCHEMA_VERSION: Final = 4  # of this code; the database stores its own and the oldest code version it supports
+SCHEMA_VERSION: Final = 5  # of this code; the database stores its own and the oldest code version it supports
 
 OPEN_STATES: Final = sorted(OPEN)
 CLAIMED_STATES: Final = sorted((State.READY, State.SENDING))  # by a worker, while it has a lease
@@ -178,6 +178,10 @@ partner_line: Final = Table(
     Column("open_until", Moment),
     Column("asked_until", Moment),
     Column("woken_at", Moment),
+    Column("standing", Text, nullable=False, server_default="open"),  # what its operators say: open, paused, suspended
+    Column("check_id", Text),
+    Column("check_code", Text),
+    Column("checked_at", Moment),
 )
 
 sender_line: Final = Table(

@@ -6,14 +6,18 @@ import asyncio
 from datetime import timedelta
 
 from gateway.app.ports import Store
-from gateway.contract.values import Lane, PartnerId, SubjectKey
+from gateway.contract.values import Lane, LegId, PartnerId, SubjectKey
 from gateway.core.circuit import REST, Circuit
 from gateway.core.delivery import State
+from gateway.core.standing import Line, Standing
 from gateway.testing.store_rows import BERT, NORTH, NOW, SECOND, SOUTH, UNTIL, claim, leg, put, read
 
 OPEN = Circuit(
     failures=7, failing_since=NOW - SECOND, open_until=NOW + 30 * SECOND, asked_until=NOW + SECOND, woken_at=NOW - timedelta(days=1)
 )
+
+
+CHECK = LegId("019a9d2e-5c00-7000-8000-000000000001")
 
 
 async def set_circuit(store: Store, partner: PartnerId, circuit: Circuit) -> None:
@@ -92,3 +96,39 @@ class CircuitContract:
         async with store.unit_of_work() as work:
             assert await work.wake(NORTH, NOW, limit=3) == 3
             assert await work.wake(NORTH, NOW, limit=3) == 2
+
+    async def test_a_paused_partner_is_not_due_and_a_suspended_one_is(self, store: Store) -> None:
+        await put(store, leg("l1", SOUTH))
+        for standing, due in [(Standing.PAUSED, 0), (Standing.SUSPENDED, 1), (Standing.OPEN, 1)]:
+            async with store.unit_of_work() as work:
+                await work.set_standing(SOUTH, standing)
+            async with store.reading() as work:
+                assert len(await work.due_partners(NOW)) == due
+                assert await work.standings() == ({} if standing is Standing.OPEN else {SOUTH: standing})
+
+    async def test_a_partner_without_legs_can_stand_otherwise_and_its_line_is_read_as_it_was_written(self, store: Store) -> None:
+        async with store.unit_of_work() as work:
+            await work.set_standing(NORTH, Standing.PAUSED)
+            await work.begin_check(NORTH, CHECK, NOW)
+        async with store.reading() as work:
+            assert await work.partner_lines() == {NORTH: Line(standing=Standing.PAUSED, check_id=CHECK, checked_at=NOW)}
+
+    async def test_a_line_says_since_when_the_oldest_leg_is_due(self, store: Store) -> None:
+        await put(store, leg("l1", due_at=NOW - SECOND), leg("l2", subject=BERT, due_at=NOW - 2 * SECOND, lane=Lane.IMMEDIATE))
+        async with store.reading() as work:
+            assert {partner: line.oldest_due for partner, line in (await work.partner_lines()).items()} == {NORTH: NOW - 2 * SECOND}
+
+    async def test_a_check_ends_once_and_only_as_that_partner_s_last(self, store: Store) -> None:
+        other = LegId(CHECK[:-1] + "9")
+        async with store.unit_of_work() as work:
+            await work.begin_check(NORTH, CHECK, NOW)
+            assert not await work.end_check(SOUTH, CHECK, "delivered")
+            assert not await work.end_check(NORTH, other, "delivered")
+            assert await work.end_check(NORTH, CHECK, "http-503")
+            assert not await work.end_check(NORTH, CHECK, "delivered")
+        async with store.reading() as work:
+            assert (await work.partner_lines())[NORTH].check_code == "http-503"
+        async with store.unit_of_work() as work:
+            await work.begin_check(NORTH, other, NOW)
+        async with store.reading() as work:
+            assert (await work.partner_lines())[NORTH].check_code is None

@@ -184,7 +184,7 @@ class Waiver(_Entry, frozen=True, kw_only=True, tag="waiver"):
 class Commanded(_Entry, frozen=True, kw_only=True, tag="command"):
     """An operator's signed command was carried out, or content was shown for it. `digest` is that of its signing input.
 
-    `targets` are the legs that moved, or that were looked into. `reason` is what their senders are told.
+    `targets` are the legs that moved, or that were looked into. `reason` is what their senders are told. `partner` is whom it was about.
     """
 
     operator: Partner
@@ -196,6 +196,7 @@ class Commanded(_Entry, frozen=True, kw_only=True, tag="command"):
     reason: Code | None = None
     justification: Code | None = None
     file: FileNumber | None = None
+    partner: Partner | None = None
 
 
 class ErasedMessage(_Part, frozen=True, kw_only=True, tag_field="what", tag="message"):

@@ -281,3 +281,71 @@ def test_an_operators_id_is_one(tmp_path):
     arguments = [*NEW[:2], "Jane Doe", *NEW[3:], "--out", str(tmp_path), "--key-out", str(tmp_path)]
     assert CliRunner().invoke(app, arguments).exit_code == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def stands(code=None, **more):
+    check = {"id": LEGS[9], "at": "2026-11-21T12:00:00+00:00", "code": code}
+    return {
+        "partner": "fr-police", "standing": "open", "by_profile": False, "transport": "https_push", "circuit": "closed", "failures": 0,
+        "open_until": None, "legs": {"ready": 2, "dead": 1}, "oldest_due": "2026-11-21T11:59:00+00:00", "check": check, **more,
+    }  # fmt: skip
+
+
+def in_turn(*answers):
+    turns = iter(answers)
+    return lambda: web.json_response(next(turns))
+
+
+def test_partners_are_listed_as_they_stand(gateway, me):
+    partners = [stands("http-503", standing="suspended", by_profile=True, circuit="open", failures=7), stands(partner="x", check=None)]
+    gateway.answer = in_turn({"partners": partners})
+    told = run(me("auditor"), "partner", "list")
+    assert told.exit_code == 0, told.output
+    shown = [" ".join(line.split()) for line in told.stdout.splitlines()]
+    assert shown[1:] == [
+        "fr-police suspended (profile) https_push open (7 failed) dead 1, ready 2 2026-11-21T11:59Z http-503 2026-11-21T12:00Z",
+        "x open https_push closed dead 1, ready 2 2026-11-21T11:59Z",
+    ]
+
+
+@pytest.mark.parametrize(("verb", "standing"), [("pause", "paused"), ("suspend", "suspended")])
+def test_a_partner_is_stopped_by_one_signed_command(gateway, me, verb, standing):
+    gateway.answer = in_turn({"partner": "fr-police", "standing": standing})
+    told = run(me("admin"), "partner", verb, "fr-police")
+    assert (told.exit_code, told.stdout) == (0, f"fr-police: {standing}\n")
+    assert gateway.commands == [(f"partner-{verb}", {"partner": "fr-police"})]
+
+
+def test_a_partner_is_resumed_page_by_page_and_legs_that_stay_are_told(gateway, me):
+    gone, stays = {"leg": LEGS[0], "done": True, "state": "planned"}, {"leg": LEGS[1], "done": False, "why": "erased"}
+    gateway.answer = in_turn({"legs": [gone], "next": LEGS[0]}, {"legs": [stays], "next": None})
+    told = run(me("admin"), "partner", "resume", "fr-police")
+    assert told.exit_code == 3
+    assert told.stdout.splitlines()[1:] == [f"stays  {LEGS[1]}  erased", "fr-police: open; released 1 legs"]
+    assert [said.get("after") for _, said in gateway.commands] == [None, LEGS[0]]
+
+
+CHECKS = {
+    "taken": ("delivered", 0, "took the verification message"),
+    "no name": ("dns", 3, "the name of its endpoint is not found (dns)"),
+    "bad certificate": ("tls", 3, "certificate is not valid"),
+    "an error of RFC 8935": ("invalid_key", 3, "does not know the key we sign with"),
+    "a status without words": ("http-500", 3, "HTTP status 500"),
+    "a word nobody knows": ("ServerDisconnectedError", 3, "it failed (ServerDisconnectedError)"),
+}
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_a_check_says_in_words_what_became_of_it(gateway, me, name):
+    code, exit_code, words = CHECKS[name]
+    gateway.answer = in_turn({"partner": "fr-police", "check": LEGS[9]}, {"partners": [stands()]}, {"partners": [stands(code)]})
+    told = run(me("officer"), "partner", "check", "fr-police")
+    assert told.exit_code == exit_code
+    assert words in told.output
+
+
+def test_a_check_that_nobody_reports_says_so_in_its_time(gateway, me):
+    gateway.answer = in_turn({"partner": "fr-police", "check": LEGS[9]}, *[{"partners": [stands()]}] * 9)
+    told = run(me("officer"), "partner", "check", "fr-police", "--wait", "1")
+    assert told.exit_code == 4
+    assert "is its courier running" in told.output

@@ -48,6 +48,7 @@ EVERY_KIND = [
         reason="HOLD",
         justification="AUDIT",
         file="2026/17-3",
+        partner="fr-police",
     ),
     entries.Erased(at=AT, key=entries.ErasedMessage(iss="ie-register", jti=uuid(1)), reason="RETENTION"),
     entries.Erased(at=AT, key=entries.ErasedSubject(subject="a" * 64), reason="ERASURE"),
