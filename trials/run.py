@@ -19,6 +19,7 @@ from trials.load import Load, dice_of
 from trials.system import System, folder_for_trials
 
 BEFORE_SECONDS: Final = (0.5, 2.5)  # of load, before the fault
+RECEIPTED_MIN: Final = 6
 UNDER_WAY_SECONDS: Final = 5.0  # then for something to be under way
 UNHURRIED: Final = Behaviour(delay_seconds=0.15)  # partners under load: so that legs are under way at any moment
 REST_SECONDS: Final = 45.0  # for every sender to get the answer it waits for
@@ -93,11 +94,11 @@ class Course:
         await scene.wait(0, 0.5)
 
     async def _under_way(self) -> None:
-        """Wait until a message is receipted, and another one not yet."""
+        """Wait until a few messages are receipted, and another one not yet."""
         end = time.monotonic() + UNDER_WAY_SECONDS
         while time.monotonic() < end:
-            asked = [entry.receipted_at is None for entry in self.load.ledger.open() if entry.trial == self.made]
-            if len(set(asked)) == 2:
+            mine = [entry.receipted_at is not None for entry in self.load.ledger.entries.values() if entry.trial == self.made]
+            if mine.count(True) >= RECEIPTED_MIN and False in mine:
                 return
             await asyncio.sleep(0.01)
 
