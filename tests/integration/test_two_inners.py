@@ -26,6 +26,7 @@ from gateway.core.evidence import merkle
 from gateway.core.evidence.checkpoint import CheckpointSigner, verify
 from gateway.core.evidence.merkle import leaf_hash
 from gateway.core.keys import Use
+from gateway.core.problems import Code
 from gateway.ops.telemetry import Telemetry
 from gateway.stores.open import migrate
 from gateway.stores.postgres import PostgresStore
@@ -188,3 +189,20 @@ async def test_the_facts_of_a_reply_are_not_older_than_the_lock_it_waited_for(tw
     facts = json.loads(safe.open(safe.message_key(subject, row.wrapped), row.facts, of=ref, what="facts"))
     assert facts["answered"]["state"] == State.RECEIPTED.value
     assert (await h.legs(jti))[FR].last_code == "ACTIONED"  # and the first word stands
+
+
+async def test_one_id_raced_to_two_inners_by_two_edges_is_one_message_with_one_receipt(two: Two) -> None:
+    one, other = (each.house for each in two.inners)
+    for content in ("the same", "another"):
+        jti = Jti(one.dice.uuid7(one.clock.now()))
+        tokens = [one.token(notice("FR", subject="s-raced"), jti=jti)] * 2
+        if content == "another":
+            tokens[1] = one.token(notice("NL", subject="s-raced"), jti=jti)
+        ways = [(h, token) for _ in range(8) for h, token in zip((one, other), tokens, strict=True)]
+        outcomes = await asyncio.gather(*(h.send_token(token) for h, token in ways))
+        fresh = [outcome for outcome in outcomes if outcome.receipt is not None and not outcome.repeated]
+        assert len(fresh) == 1, "one of them accepted it"
+        assert {outcome.receipt for outcome in outcomes if outcome.receipt is not None} == {fresh[0].receipt}
+        refused = [problem.code for outcome in outcomes for problem in outcome.problems]
+        assert refused == [Code.CONFLICT] * (0 if content == "the same" else len(ways) // 2)
+        assert len(await one.legs(jti)) == 1
