@@ -226,7 +226,7 @@ def on_a_small_disk(folder: Path) -> Iterator[System]:
 
 SLOW: Final = (Behaviour(delay_seconds=30),)
 REFUSING: Final = tuple(Behaviour(status=status) for status in (400, 401, 403, 404, 409, 413, 422, 429))
-CLOSING: Final = (Behaviour(drop=True), Behaviour(lose_answer=True), Behaviour(truncate=True, status=202, body=b"x"))
+CLOSING: Final = (Behaviour(drop=True), Behaviour(lose_answer=True), Behaviour(truncate=True, status=503, body=b"x"))
 ENDLESS: Final = (Behaviour(endless=True, status=500), Behaviour(endless=True, status=404))
 TWO: Final = partial(scaled_system, inners=2)
 APART: Final = partial(scaled_system, apart=True)
