@@ -4,10 +4,10 @@ BIN := .venv/bin
 READY := .venv/.ready
 SECONDS ?= 60
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench mutants trials fix fuzz clean
+.PHONY: help demo test check bench mutants short-trials trials fix fuzz clean
 
 help: ## say what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 demo: $(READY) ## the main job, with three partner systems and 200 notifications
 	@$(BIN)/gateway demo
@@ -15,8 +15,8 @@ demo: $(READY) ## the main job, with three partner systems and 200 notifications
 test: $(READY) ## every test, with a real Kafka and a real PostgreSQL
 	@$(BIN)/python -m tests.services.kafka --fetch
 	@status=0; \
-	$(BIN)/python -m pytest -n 2 -m "not services" || status=1; \
-	$(BIN)/python -m pytest -m services || status=1; \
+	$(BIN)/python -m pytest -n 2 -m "not services and not trials" || status=1; \
+	$(BIN)/python -m pytest -m "services and not trials" || status=1; \
 	exit $$status
 
 check: $(READY) ## what must hold before a commit, in under a minute
@@ -31,6 +31,10 @@ bench: $(READY) ## messages a second, and their ratio to the bare cryptography
 
 mutants: $(READY) ## break each promise on purpose: its test must notice
 	$(BIN)/python -m tests.mutants
+
+short-trials: $(READY) ## three trials of each kind, and three broken gateways that must be caught
+	@$(BIN)/python -m tests.services.kafka --fetch
+	$(BIN)/python -m pytest -m trials
 
 trials: $(READY) ## break processes, services and networks under load: ARGS="--kinds kill-inner --budget 30m --resume"
 	@$(BIN)/python -m trials $(ARGS)

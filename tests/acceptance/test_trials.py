@@ -57,13 +57,13 @@ def say(capsys: pytest.CaptureFixture[str]):
     return on_the_terminal
 
 
-@pytest.mark.slow
+@pytest.mark.trials
 @pytest.mark.timeout(600)
 def test_the_embedded_form_survives_three_trials_of_each_kind(say) -> None:
     no_fault(run(EMBEDDED, embedded_system), EMBEDDED, say=say)
 
 
-@pytest.mark.slow
+@pytest.mark.trials
 @pytest.mark.timeout(300)
 def test_the_embedded_form_survives_a_full_disk_three_times(say) -> None:
     try:
@@ -73,7 +73,7 @@ def test_the_embedded_form_survives_a_full_disk_three_times(say) -> None:
     no_fault(verdicts, DISK, say=say)
 
 
-@pytest.mark.slow
+@pytest.mark.trials
 @pytest.mark.services
 @pytest.mark.timeout(900)
 def test_the_scaled_out_form_survives_three_trials_of_each_kind(say) -> None:

@@ -51,7 +51,7 @@ def caught(name: str, tree: Path, *, say) -> dict:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.trials
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.services] if kind == "kill-inner" else []) for name, (kind, _) in PATCHES.items()]
