@@ -310,7 +310,7 @@ async def _inner(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry, me
     requests = Requests(store, holder, intake=intake, inbox=inbox, query=query, evidence=Evidence(store), clock=clock, telemetry=telemetry)
     built.commands = Commands(
         store, bus, holder, hold=Hold(holder, settle), deadletters=DeadLetters(settle), look=Look(holder, safe),
-        partners=PartnerDesk(holder, settle, clock=clock, dice=dice), clock=clock, telemetry=telemetry,
+        partners=PartnerDesk(holder, settle, outgoings, clock=clock, dice=dice), clock=clock, telemetry=telemetry,
     )  # fmt: skip
     process = dice.uuid7(clock.now())  # the holder of leases
     sequencer = Sequencer(store, using.checkpoint, clock, holder=process)

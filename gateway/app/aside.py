@@ -28,7 +28,7 @@ Decide = Callable[[LegRow], Change | str]  # what is to happen to a leg, or in o
 ERASED: Final = "erased"
 UNKNOWN: Final = "unknown-leg"
 ASIDE: Final = frozenset({State.HELD, State.DEAD})
-_BACK: Final = frozenset({Event.RELEASED, Event.RETRIED})
+_BACK: Final = frozenset({Event.RELEASED, Event.RETRIED, Event.REDELIVERED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

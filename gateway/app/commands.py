@@ -29,6 +29,7 @@ from gateway.core.commands import (
     OfPartner,
     OneLeg,
     Paged,
+    Redelivery,
     SignedCommand,
     arguments_of,
     read_command,
@@ -73,6 +74,7 @@ class Commands:
             Command.PARTNER_CHECK: lambda work, signed: partners.check(work, arguments_of(signed, OfPartner)),
             Command.PARTNER_PAUSE: lambda work, signed: partners.pause(work, arguments_of(signed, OfPartner)),
             Command.PARTNER_RESUME: lambda work, signed: partners.resume(work, arguments_of(signed, Paged)),
+            Command.PARTNER_REDELIVER: lambda work, signed: partners.redeliver(work, arguments_of(signed, Redelivery)),
             Command.PARTNER_SUSPEND: lambda work, signed: partners.suspend(work, arguments_of(signed, OfPartner)),
         }
 

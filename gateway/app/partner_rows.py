@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from gateway.contract.values import LegId, PartnerId
-from gateway.core.standing import Line, Standing
+from gateway.core.standing import Line, Span, Standing
+
+if TYPE_CHECKING:
+    from gateway.app.ports import LegRow
 
 
 class PartnerRows(Protocol):
@@ -20,6 +23,9 @@ class PartnerRows(Protocol):
 
     async def partner_lines(self) -> dict[PartnerId, Line]:
         """Return what is known of every partner that has a row, without a lock."""
+
+    async def taken_since(self, partner: PartnerId, span: Span, *, after: LegId | None, limit: int) -> list[LegRow]:
+        """Return what a partner took in a span and what is good yet, in the order it was first sent, from the one after `after` on."""
 
     async def begin_check(self, partner: PartnerId, check_id: LegId, at: datetime) -> None:
         """Note that a partner is being checked (insert its row if missing). The check before is forgotten."""

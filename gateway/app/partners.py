@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from gateway.app import codec, topics
 from gateway.app.aside import Done, move
 from gateway.app.hold import NOT_HELD
+from gateway.app.locked import Locked
+from gateway.app.outgoing import Outgoings
 from gateway.app.ports import AsideFilter, Clock, Dice, LegRow, Outgoing, UnitOfWork
 from gateway.app.seal import CHANNEL, INBOX, encrypted
 from gateway.app.settle import Change, Settle
 from gateway.app.world import Holder, World
-from gateway.contract.values import Jti, Lane, LegId, PartnerId, Sealed
+from gateway.contract.errors import GatewayError
+from gateway.contract.values import Jti, Lane, LegId, PartnerId, Ref, Sealed, SubjectKey
 from gateway.core import limits, tokens
-from gateway.core.commands import Nothing, OfPartner, Paged
+from gateway.core.commands import Nothing, OfPartner, Paged, Redelivery
+from gateway.core.correction import taken_back
 from gateway.core.decided import HoldReason
 from gateway.core.delivery import Event, State
+from gateway.core.facts import Earlier, Facts
+from gateway.core.families import CORRECTION
 from gateway.core.problems import Code, MalformedError
 from gateway.core.profiles import Delivery, Profile
-from gateway.core.standing import VERIFICATION, Line, Standing
+from gateway.core.standing import VERIFICATION, Line, Span, Standing
 
+TAKEN_BACK: Final = "taken-back"
+NOT_TAKEN: Final = "not-delivered"
 _NO_LINE: Final = Line()
 
 
 class PartnerDesk:
     """What an operator does about a partner."""
 
-    def __init__(self, holder: Holder, settle: Settle, *, clock: Clock, dice: Dice) -> None:
-        """Take what moves legs, and what a check is made with."""
-        self._holder, self._settle, self._clock, self._dice = holder, settle, clock, dice
+    def __init__(self, holder: Holder, settle: Settle, outgoings: Outgoings, *, clock: Clock, dice: Dice) -> None:
+        """Take what moves legs, what reads messages, and what a check is made with."""
+        self._holder, self._settle, self._outgoings, self._clock, self._dice = holder, settle, outgoings, clock, dice
 
     async def list(self, work: UnitOfWork, _asked: Nothing) -> Done:
         """Return how every partner stands: those with a profile, and those that only have rows any more."""
@@ -72,6 +81,37 @@ class PartnerDesk:
         await work.set_standing(partner, standing)
         value = {**done.value, "partner": partner, "standing": standing.value, "next": more}
         return Done(value=value, targets=done.targets, partner=partner)
+
+    async def redeliver(self, work: UnitOfWork, asked: Redelivery) -> Done:
+        """Send again what a partner took and lost, as it was signed, in its order: a page at a time.
+
+        What has expired is left out; what was erased or taken back stays, and so does what nobody can say this of.
+        """
+        partner, now = self._profile(asked).id, self._clock.now()
+        span = Span(since=asked.since, until=min(asked.until or now, now))
+        after, limit = LegId(asked.after) if asked.after else None, limits.COMMAND_LEGS_COUNT_MAX
+        legs = await work.taken_since(partner, span, after=after, limit=limit)
+        gone = await self._taken_back(work, legs)
+        done = await move(work, self._settle, [leg.leg_id for leg in legs], lambda leg: _again(leg, gone))
+        more = legs[-1].leg_id if len(legs) == limit else None
+        value = {**done.value, "partner": partner, "until": span.until.isoformat(), "next": more}
+        return Done(value=value, targets=done.targets, partner=partner)
+
+    async def _taken_back(self, work: UnitOfWork, legs: Sequence[LegRow]) -> frozenset[Ref]:
+        """Return the messages that their senders took back. One correction that cannot be read puts all of its subject in doubt."""
+        subjects = sorted({leg.subject for leg in legs})
+        heads = await work.heads(subjects, besides=self._holder.current.context.gateway)
+        refs = {head.ref: subject for subject, found in heads.items() for head in found if head.family == CORRECTION}
+        rows, locked = await work.messages(sorted(refs)), Locked(await work.subject_keys(subjects))
+        earlier: list[Earlier] = []
+        doubtful: set[SubjectKey] = set()
+        for ref, subject in refs.items():
+            try:
+                earlier.append(Earlier(self._outgoings.read(rows[ref], locked), rows[ref].received_at, ()))
+            except (GatewayError, LookupError):
+                doubtful.add(subject)
+        gone = taken_back(Facts(earlier=tuple(sorted(earlier, key=lambda e: (e.received_at, e.message.jti)))))
+        return gone | {leg.message for leg in legs if leg.subject in doubtful}
 
     async def check(self, work: UnitOfWork, asked: OfPartner) -> Done:
         """Send a partner a verification message by its own transport, signed and encrypted as everything is.
@@ -124,6 +164,12 @@ def _signed(profile: Profile, world: World, jti: Jti, check_id: LegId, now: date
         "events": {VERIFICATION: {"state": check_id}},
     }  # fmt: skip
     return tokens.sign(claims, world.signers.document, typ=tokens.EVENT)
+
+
+def _again(leg: LegRow, gone: frozenset[Ref]) -> Change | str:
+    if leg.state not in {State.DELIVERED, State.RECEIPTED}:
+        return NOT_TAKEN
+    return TAKEN_BACK if leg.message in gone else Change(leg_id=leg.leg_id, event=Event.REDELIVERED)
 
 
 def _released(leg: LegRow) -> Change | str:

@@ -181,6 +181,8 @@ class Settle:
             raise InvariantError(leg.leg_id, "its subject was erased")
         if event is Event.RELEASED:
             leg = self._released(leg)
+        if event is Event.REDELIVERED:
+            leg = replace(leg, proof=None, last_code=None)  # what was said of it before the partner lost it is in evidence
         seq = locked.next(leg.subject)
         return replace(leg, seq=seq, due_at=now, failures=0, receipt_due_at=None, reason=None, ended_at=None)
 

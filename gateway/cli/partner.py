@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any, Final
 
 import typer
@@ -89,6 +90,39 @@ def resume(partner: Partner, operator: OperatorFile) -> None:
     for leg in stayed:
         out.print(f"stays  {leg['leg']}  {leg['why']}")
     out.print(f"{partner}: open; released {moved} legs")
+    if stayed:
+        raise typer.Exit(desk.EXIT_REFUSED)
+
+
+@app.command()
+def redeliver(
+    partner: Partner,
+    operator: OperatorFile,
+    *,
+    since: Annotated[datetime, typer.Option(help="Since when it lost what it took (UTC): the time of its backup.")],
+    yes: desk.Yes = False,
+) -> None:
+    """Send a partner again what it took since a time, as it was signed, in order: it was restored. Exit code 3: some legs stay."""
+
+    async def work(client: OperatorClient) -> list[dict[str, Any]]:
+        told: list[dict[str, Any]] = []
+        arguments: dict[str, Any] = {"partner": partner, "since": since}
+        while True:
+            page = await desk.ask(client, Command.PARTNER_REDELIVER, arguments)
+            told += page["legs"]
+            if page["next"] is None:
+                return told
+            out.print(f"{len(told)} legs so far")
+            arguments = {**arguments, "until": page["until"], "after": page["next"]}
+
+    out = desk.screen()
+    if not yes:
+        typer.confirm(f"send {partner} again what it took since {since.isoformat()}", abort=True)
+    told = desk.run(desk.read_me(operator), work)
+    stayed = [leg for leg in told if not leg["done"]]
+    for leg in stayed:
+        out.print(f"stays  {leg['leg']}  {leg['why']}")
+    out.print(f"{partner}: {len(told) - len(stayed)} of {len(told)} legs go again")
     if stayed:
         raise typer.Exit(desk.EXIT_REFUSED)
 

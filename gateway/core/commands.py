@@ -104,6 +104,13 @@ class Paged(OfPartner, frozen=True, kw_only=True):
     after: Uuid | None = None
 
 
+class Redelivery(Paged, frozen=True, kw_only=True):
+    """What this partner took from `since` on; `until` is when its first page was asked for, as that page says."""
+
+    since: Instant
+    until: Instant | None = None
+
+
 class Nothing(_Arguments, frozen=True, kw_only=True):
     """Nothing to say."""
 

@@ -48,6 +48,7 @@ class Event(StrEnum):
     CANCELLED = "cancelled"
     EXPIRED = "expired"
     RETRIED = "retried"
+    REDELIVERED = "redelivered"  # the partner lost it: again, as it was
 
 
 S, E = State, Event
@@ -62,8 +63,8 @@ TRANSITIONS: Final[Mapping[State, Mapping[Event, State]]] = {
     S.READY: {**STOP, **DONE, E.PUBLISHED: S.SENDING, E.OFFERED: S.AVAILABLE, E.NOT_SEALED: S.READY, E.GAVE_UP: S.DEAD},
     S.SENDING: {**DONE, E.FAILED: S.READY, E.LEASE_ENDED: S.READY, E.GAVE_UP: S.DEAD},
     S.AVAILABLE: {**DONE, E.HELD: S.HELD, E.CANCELLED: S.CANCELLED, E.EXPIRED: S.EXPIRED, E.GAVE_UP: S.DEAD},
-    S.DELIVERED: {**DONE, E.GAVE_UP: S.DEAD},  # the profile wants a receipt, and none came in time
-    S.RECEIPTED: dict.fromkeys(DONE, S.RECEIPTED),
+    S.DELIVERED: {**DONE, E.GAVE_UP: S.DEAD, E.REDELIVERED: S.PLANNED},  # the profile wants a receipt, and none came in time
+    S.RECEIPTED: {**dict.fromkeys(DONE, S.RECEIPTED), E.REDELIVERED: S.PLANNED},
     S.REFUSED: {},
     S.CANCELLED: DONE,
     S.EXPIRED: DONE,

@@ -41,6 +41,7 @@ class Command(StrEnum):
     PARTNER_PAUSE = "partner-pause"
     PARTNER_RESUME = "partner-resume"
     PARTNER_SUSPEND = "partner-suspend"
+    PARTNER_REDELIVER = "partner-redeliver"
 
 
 R: Final = OperatorRole
@@ -58,6 +59,7 @@ ROLES_OF: Final[Mapping[Command, frozenset[OperatorRole]]] = {  # what is not he
     Command.PARTNER_PAUSE: frozenset({R.OFFICER, R.ADMIN}),
     Command.PARTNER_RESUME: frozenset({R.ADMIN}),
     Command.PARTNER_SUSPEND: frozenset({R.ADMIN}),
+    Command.PARTNER_REDELIVER: frozenset({R.ADMIN}),
 }
 # ids and codes only: no evidence
 READING: Final = frozenset({Command.HOLD_LIST, Command.DEADLETTER_LIST, Command.LEG_INSPECT, Command.PARTNER_LIST})

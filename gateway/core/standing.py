@@ -23,6 +23,14 @@ class Standing(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """What a partner lost: taken from `since` on, and due before `until`, when somebody asked."""
+
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     """What is known of a partner beside its profile and its legs."""
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Insert, Select, Text, Update, bindparam, literal, or_, select, update
+from sqlalchemy import BigInteger, Insert, Select, Text, Update, and_, bindparam, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from gateway.core.delivery import State
 from gateway.stores import tables as t
-from gateway.stores.types import Moment, at, lines
+from gateway.stores.types import Moment, StateName, at, lines
 
 CIRCUIT: Final = ("failures", "failing_since", "open_until", "asked_until", "woken_at")
 PARTNER: Final = bindparam("of_partner", type_=Text)
@@ -93,3 +94,20 @@ def end_check() -> Update:
     line = t.partner_line
     mine = (line.c.partner == PARTNER, line.c.check_id == bindparam("of_check_id", type_=Text), line.c.check_code.is_(None))
     return update(line).where(*mine).values(check_code=bindparam("new_check_code", type_=Text))
+
+
+@cache
+def taken_since() -> Select[Any]:
+    """Read what a partner took, in the order of its first sending, which never changes: so pages neither repeat a leg nor lose one.
+
+    Of a leg that owes a receipt nobody knows when it arrived, so it counts. What was sent again since has another due time.
+    """
+    leg, last = t.leg, t.leg.alias("last")
+    after, until = bindparam("after", type_=Text), bindparam("until", type_=Moment)
+    sent = select(last.c.sent_at).where(last.c.leg_id == after).scalar_subquery()
+    later = or_(after == "", leg.c.sent_at > sent, and_(leg.c.sent_at == sent, leg.c.leg_id > after))
+    taken = leg.c.state.in_(bindparam("taken", [State.DELIVERED, State.RECEIPTED], StateName, expanding=True, literal_execute=True))
+    since = or_(leg.c.ended_at.is_(None), leg.c.ended_at >= bindparam("since", type_=Moment))
+    good = and_(leg.c.due_at < until, leg.c.expires_at > until, leg.c.delete_by > until)
+    wanted = select(leg).where(leg.c.partner == PARTNER, leg.c.sent_at.is_not(None), taken, since, good, later)
+    return wanted.order_by(leg.c.sent_at, leg.c.leg_id).limit(bindparam("limit", type_=BigInteger))

@@ -30,7 +30,7 @@ from gateway.core.delivery import State
 from gateway.core.facts import Answered, Head
 from gateway.core.message import Signed
 from gateway.core.standing import Line as PartnerLine
-from gateway.core.standing import Standing
+from gateway.core.standing import Span, Standing
 from gateway.stores import line_statements as line
 from gateway.stores import log_statements as log
 from gateway.stores import statements as s
@@ -277,6 +277,11 @@ class SqlUnitOfWork:
             )
             for row in await self._rows(line.partner_lines())
         }  # fmt: skip
+
+    async def taken_since(self, partner: PartnerId, span: Span, *, after: LegId | None, limit: int) -> list[LegRow]:
+        """Return what a partner took in a span and what is good yet, in the order it was first sent."""
+        given = {"of_partner": partner, "since": span.since, "until": span.until, "after": after or "", "limit": limit}
+        return [_leg(row) for row in await self._rows(line.taken_since(), **given)]
 
     async def begin_check(self, partner: PartnerId, check_id: LegId, at: datetime) -> None:
         """Note a check of a partner; its row is made if missing."""

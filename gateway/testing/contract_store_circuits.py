@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 from gateway.app.ports import Store
 from gateway.contract.values import Lane, LegId, PartnerId, SubjectKey
 from gateway.core.circuit import REST, Circuit
 from gateway.core.delivery import State
-from gateway.core.standing import Line, Standing
+from gateway.core.standing import Line, Span, Standing
 from gateway.testing.store_rows import BERT, NORTH, NOW, SECOND, SOUTH, UNTIL, claim, leg, put, read
 
 OPEN = Circuit(
@@ -132,3 +133,22 @@ class CircuitContract:
             await work.begin_check(NORTH, other, NOW)
         async with store.reading() as work:
             assert (await work.partner_lines())[NORTH].check_code is None
+
+    async def test_what_was_taken_since_is_read_in_the_order_it_was_sent(self, store: Store) -> None:
+        taken: dict[str, Any] = {"state": State.DELIVERED, "due_at": NOW - 9 * SECOND, "sent_at": NOW - 5 * SECOND, "ended_at": NOW}
+        await put(
+            store,
+            leg("l1", seq=1, **taken),
+            leg("l2", seq=2, **taken | {"state": State.RECEIPTED, "sent_at": NOW - 6 * SECOND}),
+            leg("l3", seq=3, **taken | {"ended_at": None}),  # owes a receipt
+            leg("x1", seq=4, **taken | {"ended_at": NOW - 2 * SECOND}),  # before
+            leg("x2", seq=5, **taken | {"due_at": NOW + SECOND}),  # sent again since
+            leg("x3", seq=6, **taken | {"state": State.DEAD}),
+            leg("x4", seq=7, **taken | {"expires_at": NOW}),
+            leg("x5", SOUTH, **taken),
+        )
+        span = Span(since=NOW - SECOND, until=NOW)
+        async with store.reading() as work:
+            assert [found.leg_id for found in await work.taken_since(NORTH, span, after=None, limit=9)] == ["l2", "l1", "l3"]
+            assert [found.leg_id for found in await work.taken_since(NORTH, span, after=None, limit=1)] == ["l2"]
+            assert [found.leg_id for found in await work.taken_since(NORTH, span, after=LegId("l1"), limit=9)] == ["l3"]

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.contract.transports import Outcome, Reply
-from gateway.contract.values import LegId, PartnerId
+from gateway.contract.values import Family, LegId, PartnerId
 from gateway.core import limits
 from gateway.core.delivery import State
 from gateway.core.standing import VERIFICATION
 from tests.desk import Desk, desk
 from tests.house import SHIPPED, House, with_delivery
+from tests.integration.app.test_earlier import correction
 from tests.integration.app.test_hold import suspend
 from tests.notices import notice
 
@@ -179,3 +181,98 @@ async def test_a_partner_that_polls_is_not_checked(tmp_path: Path) -> None:
     async with desk(tmp_path, profiles={**SHIPPED, FR: with_delivery(SHIPPED[FR], transport="inbox")}) as d:
         answer = await d.ask("partner-check", who="officer", partner=FR)
         assert "nothing is pushed" in json.dumps(json.loads(answer.body))
+
+
+async def again(d: Desk, *, since: datetime, **more: Any) -> dict[str, Any]:
+    return await d.do("partner-redeliver", who="admin", partner=FR, since=since.isoformat(), **more)
+
+
+async def test_a_restored_partner_gets_the_same_bytes_in_the_same_order_and_only_what_it_lost(tmp_path: Path) -> None:
+    async with desk(tmp_path, profiles=PUSHED) as d:
+        h = d.house
+        before = await h.submit(notice("FR"))
+        await h.run_until_idle()
+        h.clock.advance(timedelta(hours=1))
+        backup = h.clock.now()
+        for subject in ("s-1", "s-1", "s-2", "s-1"):
+            await h.submit(notice("FR", subject=subject))
+            await h.run_until_idle()
+            h.clock.advance(timedelta(minutes=1))
+        h.clock.advance(timedelta(hours=1))
+        took = [(got.jti, got.digest) for got in h.partners[FR].attempts[1:]]
+        told = await again(d, since=backup)
+        assert ([leg["done"] for leg in told["legs"]], told["next"]) == ([True] * 4, None)
+        await h.run_until_idle()
+        resent = [(got.jti, got.digest) for got in h.partners[FR].attempts[5:]]
+        assert sorted(resent) == sorted(took)
+        assert [each for each in resent if each != took[2]] == [each for each in took if each != took[2]]
+        assert await state(h, before) is State.DELIVERED
+        assert [entry["partner"] for entry in await d.entries("command")] == [FR]
+
+
+async def test_what_was_sent_again_is_not_on_the_next_page(tmp_path: Path) -> None:
+    many = limits.COMMAND_LEGS_COUNT_MAX + 2
+    async with desk(tmp_path, profiles=PUSHED) as d:
+        h = d.house
+        backup = h.clock.now()
+        for number in range(many):
+            await h.submit(notice("FR", subject=f"s-{number % 7}"))
+        await h.run_until_idle(seconds=60)
+        h.clock.advance(timedelta(minutes=1))
+        first = await again(d, since=backup)
+        h.clock.advance(timedelta(minutes=1))
+        await h.run_until_idle(seconds=60)
+        await h.submit(notice("FR", subject="s-new"))
+        await h.run_until_idle()
+        last = await again(d, since=backup, until=first["until"], after=first["next"])
+        assert (len(first["legs"]), len(last["legs"]), last["next"]) == (many - 2, 2, None)
+        await h.run_until_idle()
+        assert len(h.partners[FR].attempts) == 2 * many + 1
+        assert len(h.partners[FR].received) == many + 1
+
+
+async def test_what_its_sender_took_back_is_not_sent_again_and_the_withdrawal_is(tmp_path: Path) -> None:
+    async with desk(tmp_path, profiles=PUSHED) as d:
+        h = d.house
+        backup, first = h.clock.now(), await h.submit(notice("FR"))
+        await h.run_until_idle()
+        withdrawal = correction(first, "WITHDRAW", recipients_must_do="DELETE")
+        second = await h.submit(withdrawal, family=Family("correction", "1.0"))
+        await h.run_until_idle()
+        h.clock.advance(timedelta(minutes=1))
+        told = {leg["leg"]: leg.get("why", "sent") for leg in (await again(d, since=backup))["legs"]}
+        legs = {name: (await h.legs(jti))[FR].leg_id for name, jti in (("first", first), ("second", second))}
+        assert told == {legs["first"]: "taken-back", legs["second"]: "sent"}
+
+
+async def test_what_has_expired_is_not_sent_again(tmp_path: Path) -> None:
+    async with desk(tmp_path, profiles=PUSHED) as d:
+        h = d.house
+        backup, jti = h.clock.now(), await h.submit(notice("FR"))
+        await h.run_until_idle()
+        h.clock.advance((await h.legs(jti))[FR].expires_at - backup)
+        assert (await again(d, since=backup))["legs"] == []
+
+
+async def test_a_partner_that_polls_is_offered_again_what_it_acknowledged(tmp_path: Path) -> None:
+    async with desk(tmp_path, profiles={**SHIPPED, FR: with_delivery(SHIPPED[FR], transport="inbox")}) as d:
+        h = d.house
+        backup, jti = h.clock.now(), await h.submit(notice("FR"))
+        (got,) = await h.poll_all(FR)
+        assert await state(h, jti) is State.RECEIPTED
+        h.clock.advance(timedelta(minutes=1))
+        await again(d, since=backup)
+        (same,) = await h.poll_all(FR)
+        assert (same.jti, same.digest) == (got.jti, got.digest)
+        assert (await h.legs(jti))[FR].proof is not None
+
+
+async def test_what_stayed_undelivered_is_not_sent_again(tmp_path: Path) -> None:
+    async with desk(tmp_path, profiles=PUSHED) as d:
+        h = d.house
+        h.partners[FR].answers = [Reply(Outcome.REFUSED, "invalid_request")]
+        backup, jti = h.clock.now(), await h.submit(notice("FR"))
+        await h.run_until_idle()
+        assert await state(h, jti) is State.DEAD
+        h.clock.advance(timedelta(minutes=1))
+        assert (await again(d, since=backup))["legs"] == []

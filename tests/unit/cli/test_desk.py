@@ -349,3 +349,14 @@ def test_a_check_that_nobody_reports_says_so_in_its_time(gateway, me):
     told = run(me("officer"), "partner", "check", "fr-police", "--wait", "1")
     assert told.exit_code == 4
     assert "is its courier running" in told.output
+
+
+def test_what_a_partner_lost_is_sent_again_page_by_page(gateway, me):
+    gone, stays = {"leg": LEGS[0], "done": True, "state": "planned"}, {"leg": LEGS[1], "done": False, "why": "taken-back"}
+    until = "2026-11-21T12:00:00+00:00"
+    gateway.answer = in_turn({"legs": [gone], "next": LEGS[0], "until": until}, {"legs": [stays], "next": None, "until": until})
+    told = run(me("admin"), "partner", "redeliver", "fr-police", "--since", "2026-11-20", "--yes")
+    assert told.exit_code == 3
+    assert told.stdout.splitlines()[1:] == [f"stays  {LEGS[1]}  taken-back", "fr-police: 1 of 2 legs go again"]
+    wanted = {"partner": "fr-police", "since": "2026-11-20T00:00:00+00:00"}
+    assert [said for _, said in gateway.commands] == [wanted, {**wanted, "after": LEGS[0], "until": until}]

@@ -38,8 +38,10 @@ TABLE: Final = {
         Event.DELIVERED: State.DELIVERED, Event.RECEIPTED: State.RECEIPTED, Event.HELD: State.HELD, Event.CANCELLED: State.CANCELLED,
         Event.EXPIRED: State.EXPIRED, Event.GAVE_UP: State.DEAD,
     },
-    State.DELIVERED: {Event.DELIVERED: State.DELIVERED, Event.RECEIPTED: State.RECEIPTED, Event.GAVE_UP: State.DEAD},
-    State.RECEIPTED: {Event.DELIVERED: State.RECEIPTED, Event.RECEIPTED: State.RECEIPTED},
+    State.DELIVERED: {
+        Event.DELIVERED: State.DELIVERED, Event.RECEIPTED: State.RECEIPTED, Event.GAVE_UP: State.DEAD, Event.REDELIVERED: State.PLANNED,
+    },
+    State.RECEIPTED: {Event.DELIVERED: State.RECEIPTED, Event.RECEIPTED: State.RECEIPTED, Event.REDELIVERED: State.PLANNED},
     State.REFUSED: {},
     State.CANCELLED: {Event.DELIVERED: State.DELIVERED, Event.RECEIPTED: State.RECEIPTED},
     State.EXPIRED: {Event.DELIVERED: State.DELIVERED, Event.RECEIPTED: State.RECEIPTED},
@@ -127,7 +129,8 @@ class LegMachine(RuleBasedStateMachine):
             assert event not in TABLE[before] or (event is Event.REFUSED and self.attempt)
             return
         self.attempt += event in {Event.PUBLISHED, Event.OFFERED}
-        self.done = self.done and event is not Event.RETRIED
+        self.done = self.done and event not in {Event.RETRIED, Event.REDELIVERED}
+        self.receipted = self.receipted and event is not Event.REDELIVERED  # a person says that the partner lost it
         self._note(event)
 
     @precondition(lambda self: self.attempt > 0 and self.state is not State.REFUSED)
@@ -149,7 +152,7 @@ class LegMachine(RuleBasedStateMachine):
         self.done = self.done or event in DONE
 
     @invariant()
-    def a_receipt_is_for_ever(self) -> None:
+    def a_receipt_is_for_ever_unless_the_partner_lost_it(self) -> None:
         assert not getattr(self, "receipted", False) or self.state is State.RECEIPTED
 
     @invariant()
