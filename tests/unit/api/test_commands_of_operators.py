@@ -14,11 +14,14 @@ from gateway.api import admin, app, problems
 from gateway.app.aside import ERASED, UNKNOWN
 from gateway.app.commands import BYTES_MAX
 from gateway.app.deadletters import NOT_DEAD
-from gateway.app.hold import NO_PARTNER, NOT_HELD, SUSPENDED
+from gateway.app.hold import KEY_REVOKED, NO_PARTNER, NOT_HELD, SUSPENDED
+from gateway.app.partners import NOT_TAKEN as NOT_TAKEN_YET
+from gateway.app.partners import TAKEN_BACK
 from gateway.app.ports import Answer
 from gateway.core.deadletters import Side
 from gateway.core.operators import Command
 from gateway.core.problems import Code
+from gateway.core.standing import Standing
 from tests.unit.api.conftest import TOKEN, problem
 
 DOCUMENT = yaml.safe_load(admin.openapi())
@@ -123,7 +126,9 @@ def test_commands_and_words_of_the_description_are_those_of_the_code():
     assert schemas["Command"]["enum"] == [command.value for command in Command]
     assert schemas["Leg"]["properties"]["side"]["enum"] == [side.value for side in Side]
     why = schemas["Moved"]["properties"]["legs"]["items"]["properties"]["why"]["description"]
-    assert all(word in why for word in (ERASED, UNKNOWN, NOT_DEAD, NOT_HELD, NO_PARTNER, SUSPENDED))
+    standings = {name: schemas[name]["properties"]["standing"]["enum"] for name in ("Partner", "Moved", "Told")}
+    assert standings == {"Partner": [s.value for s in Standing], "Moved": ["open", "paused"], "Told": ["paused", "suspended"]}
+    assert all(word in why for word in (ERASED, UNKNOWN, NOT_DEAD, NOT_HELD, NO_PARTNER, SUSPENDED, KEY_REVOKED, NOT_TAKEN_YET, TAKEN_BACK))
 
 
 def test_a_hundred_legs_fit_into_a_command():
