@@ -191,11 +191,19 @@ async def _stop(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
             await client.stop()
             return
     if isinstance(client, AIOKafkaProducer):
-        # NOTE: a `stop` that was cut short leaves the sender running: it would reconnect, and publish what its caller has given up.
+        await _cut_off(client)
+
+
+async def _cut_off(producer: AIOKafkaProducer) -> None:
+    """End what a `stop` that was cut short leaves running: it would reconnect, and publish what its caller has given up.
+
+    Each part by itself, for the first may fail: before a broker that stands still, connections and tasks would stay behind at each attempt.
+    """
+    for close in (producer._sender.close, producer.client.close):  # noqa: SLF001 -- the library has no public way to let go without a flush
         with suppress(BusUnavailableError):
             async with _answering(CLOSE_SECONDS_MAX):
-                await client._sender.close()  # noqa: SLF001 -- the library has no public way to let go without a flush
-                await client.client.close()
+                await close()
+    producer._message_accumulator.fail_all(BusUnavailableError("given up"))  # noqa: SLF001 -- as above: its flush waits for these
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka carries no types
