@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from gateway.app.ports import BusUnavailableError, Outgoing, Record
-from gateway.buses.kafka import PUBLISH_SECONDS_MAX, KafkaAccess, KafkaBus
+from gateway.buses.kafka import CLOSE_SECONDS_MAX, PUBLISH_SECONDS_MAX, KafkaAccess, KafkaBus
 from tests.services.fixtures import not_to_be_had
 from tests.services.kafka import KafkaServer, kafka_jars
 from tests.services.processes import UnavailableError
@@ -45,6 +47,38 @@ async def publish_until_it_works(bus: KafkaBus, value: bytes) -> None:
                 await asyncio.sleep(0.2)
             else:
                 return
+
+
+async def test_a_broker_that_stands_still_is_an_error_in_time_and_goes_on_by_itself(server: KafkaServer) -> None:
+    settings = server.settings
+    bus = KafkaBus(KafkaAccess(bootstrap=settings.bootstrap, user=settings.user, password=settings.password, ca_file=settings.ca_file))
+    await bus.publish([Outgoing(TOPIC, b"k", b"before")])
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        start = time.monotonic()
+        with pytest.raises(BusUnavailableError):
+            await bus.publish([Outgoing(TOPIC, b"k", b"during")])
+        assert time.monotonic() - start < PUBLISH_SECONDS_MAX + 4 * CLOSE_SECONDS_MAX
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+    await publish_until_it_works(bus, b"after")
+    await bus.close()
+    async with asyncio.timeout(5):
+        while asyncio.all_tasks() != {asyncio.current_task()}:
+            await asyncio.sleep(0.05)  # nothing of the producer that was given up stays behind
+    await asyncio.sleep(2)  # connections say goodbye to a broker that has just woken up
+
+
+async def test_a_topic_that_is_gone_is_an_error_and_works_when_it_is_made_again(server: KafkaServer) -> None:
+    settings = server.settings
+    bus = KafkaBus(KafkaAccess(bootstrap=settings.bootstrap, user=settings.user, password=settings.password, ca_file=settings.ca_file))
+    admin = AdminClient(settings.confluent())
+    admin.delete_topics([TOPIC])[TOPIC].result(timeout=20)
+    with pytest.raises(BusUnavailableError):
+        await bus.publish([Outgoing(TOPIC, b"k", b"nowhere")])
+    admin.create_topics([NewTopic(TOPIC, 2, 1)])[TOPIC].result(timeout=20)
+    await publish_until_it_works(bus, b"made again")
+    await bus.close()
 
 
 async def test_a_killed_broker_is_an_error_in_time_and_its_return_is_noticed(server: KafkaServer) -> None:
