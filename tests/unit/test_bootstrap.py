@@ -74,10 +74,10 @@ def test_the_embedded_form_tells_everything_that_needs_a_restart_at_once(partner
 
 def test_the_desk_of_the_settings_is_the_one_that_is_told(tmp_path: Path) -> None:
     file = make_dev_setup(tmp_path / "made").settings[ProcessRole.EMBEDDED]
-    settings = load_settings(file, over={"desk": "gb-police"})
+    settings = load_settings(file)
     keys = bootstrap.keystore(settings)
     assert bootstrap.load(settings, keys.private(), keys).world.desk == "gb-police"
-    without = load_settings(file)
+    without = load_settings(file, over={"desk": ""})
     assert bootstrap.load(without, keys.private(), keys).world.desk is None
     with pytest.raises(ConfigurationError, match="desk: no partner has this id"):
         bootstrap.load(load_settings(file, over={"desk": "xx-desk"}), keys.private(), keys)
