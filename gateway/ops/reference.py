@@ -119,7 +119,7 @@ def _code_lists(folder: Path) -> tuple[dict[str, tuple[CodeList, ...]], str]:
     editions = {list_id: tuple(sorted(several, key=lambda edition: edition.effective_from)) for list_id, several in found.items()}
     faults += [f"list {list_id}: two editions are in force at once" for list_id, several in editions.items() if _overlap(several)]
     if not editions:
-        faults.append(f"{folder}: no code lists")
+        faults.append(f"{folder}: no code lists; name the gateway's own folder (--schemas, or paths.schemas in the settings)")
     if faults:
         raise ReferenceFilesError("; ".join(faults))
     return editions, digest.hexdigest()
