@@ -59,12 +59,13 @@ def gateway(*arguments: object) -> str:
 async def test_the_documented_commands_part_keys_from_data_and_put_them_together_again(
     postgres: PostgresSettings, postgres_dsn: str, tmp_path: Path
 ) -> None:
-    target, now = await create_database(postgres), datetime.now(UTC)
+    target = await create_database(postgres)
     try:
         restored = postgres.database(target)
         setup = make_dev_setup(
             tmp_path / "made", roles=[ProcessRole.INNER], store_url=restored.replace("postgresql://", "postgresql+asyncpg://")
         )
+        now = datetime.now(UTC)  # not before the keys are made: they are valid from their own second on
         key = FileKeystore(setup.folder / "keys", setup.gateway, dev=True).private().signing_key(Use.CHECKPOINT, now)
         await migrate(postgres_dsn)
         async with open_store(postgres_dsn, dev=True) as store:
