@@ -24,6 +24,8 @@ from gateway.core.strict_json import JsonObject
 _BYTES_MAX: Final = 16 * 1024
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _ROUNDS: Final = 210_000  # of PBKDF2-HMAC-SHA-512 (OWASP password storage, 2023)
+_BEGIN: Final = b"-----BEGIN "  # of a PEM block, before its label (RFC 7468)
+_ENCRYPTED: Final = _BEGIN + b"ENCRYPTED"
 _PBES2: Final = ["PBES2-HS512+A256KW", "A256GCM"]
 
 
@@ -60,9 +62,9 @@ def write(path: Path, raw: bytes, *, mode: int = 0o600) -> None:
 
 def read_private(raw: bytes, passphrase: bytes | None) -> PrivateKey:
     """Return the private key in a PEM file: P-256 or Ed25519. Raises `KeyFileError`."""
-    if raw.count(b"-----BEGIN ") != 1:
+    if raw.count(_BEGIN) != 1:
         raise KeyFileError("must hold exactly one PEM block")
-    encrypted = b"-----BEGIN ENCRYPTED PRIVATE KEY-----" in raw
+    encrypted = _ENCRYPTED in raw
     if encrypted and passphrase is None:
         raise KeyFileError("is encrypted and no passphrase is set")
     try:
@@ -103,4 +105,4 @@ def write_secret(jwk: JsonObject, passphrase: bytes | None) -> bytes:
 
 
 def _is_encrypted(raw: bytes) -> bool:
-    return raw.startswith((b"-----BEGIN ENCRYPTED PRIVATE KEY-----", b"eyJ"))
+    return raw.startswith((_ENCRYPTED, b"eyJ"))

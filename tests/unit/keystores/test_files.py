@@ -22,6 +22,11 @@ PASSPHRASE = b"correct horse battery"
 PLAN = generate.Plan(owner=GW, now=NOW)
 
 
+def pem(label: str, body: str = "AAAA") -> bytes:
+    """A PEM block (RFC 7468) that holds no key."""
+    return f"-----BEGIN {label}-----\n{body}\n-----END {label}-----\n".encode()
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Keys of a gateway, made once; tests change copies."""
@@ -75,7 +80,7 @@ def test_new_keys_load_and_each_has_its_use(tmp_path, passphrase):
 def test_with_a_passphrase_no_file_shows_a_key(tmp_path):
     generate.create(tmp_path / "keys", tmp_path / "root", replace(PLAN, passphrase=PASSPHRASE))
     for path in (tmp_path / "keys" / "private").iterdir():
-        assert path.read_bytes().startswith((b"-----BEGIN ENCRYPTED PRIVATE KEY-----", b"eyJ"))
+        assert path.read_bytes().startswith((pem("ENCRYPTED PRIVATE KEY").splitlines()[0], b"eyJ"))
     assert "is encrypted and no passphrase is set" in faults(tmp_path / "keys")
     assert "passphrase is another" in faults(tmp_path / "keys", passphrase=b"another horse battery")
     assert "shorter than" in faults(tmp_path / "keys", passphrase=b"short")
@@ -143,7 +148,7 @@ def test_a_partners_development_key_is_refused_outside_dev(keys):
     ("pattern", "raw", "fault"),
     [
         pytest.param("document-*.pem", b"", "exactly one PEM block", id="empty"),
-        pytest.param("document-*.pem", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "is no PKCS 8 key", id="no key"),
+        pytest.param("document-*.pem", pem("PRIVATE KEY"), "is no PKCS 8 key", id="no key"),
         pytest.param("document-*.pem", b"x" * 20_000, "is larger than", id="too large"),
         pytest.param("kek-*.jwk", b"{}", "exactly the members", id="no members"),
         pytest.param("kek-*.jwk", b"{", "is no JSON Web Key", id="no JSON"),
