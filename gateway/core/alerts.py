@@ -60,7 +60,7 @@ def is_restricted(message: Message, facts: Facts, ctx: RuleContext) -> bool:
     notice = _notice_of(message)
     if notice is None:
         return False
-    return read_travel(notice.body).restricted or forbids(orders(facts).values(), notice, ctx.sender.country)
+    return notice.body.get("active_travel_restriction", "NONE") != "NONE" or forbids(orders(facts).values(), notice, ctx.sender.country)
 
 
 def _notice_of(message: Message) -> Message | None:

@@ -26,6 +26,9 @@ def orders(facts: Facts) -> Mapping[tuple[str, str, str], Mapping[str, Any]]:
 
 def forbids(carried: Iterable[Mapping[str, Any]], notice: Message, home: Country) -> bool:
     """Say whether any of these orders forbids a country the journey enters, on a day it is under way."""
+    carried = tuple(carried)
+    if not carried:  # hardly any subject has one: the journey is not read for nothing
+        return False
     itinerary = read_travel(notice.body).itinerary
     abroad = {country for country, _ in itinerary.countries()} - {home}
     days = [stop.date for s in itinerary.segments for stop in (s.departure, s.arrival) if stop.date is not None]

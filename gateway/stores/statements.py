@@ -16,8 +16,10 @@ from sqlalchemy import (
     ColumnElement,
     Delete,
     Insert,
+    ScalarSelect,
     Select,
     Subquery,
+    Table,
     Text,
     Update,
     and_,
@@ -299,17 +301,17 @@ def due_partners() -> Select[Any]:
     return select(line.c.partner, lanes.c.lane).select_from(line.join(lanes, true())).where(not_(shut), oldest.is_not(None))
 
 
+def _first_due(lanes: Subquery, line: Table) -> ScalarSelect[Any]:
+    """When the oldest ready leg of a (partner, lane) is due: one step into `ix_leg_due`."""
+    ready = select(leg.c.due_at).where(leg.c.partner == line.c.partner, leg.c.lane == lanes.c.lane, _is(State.READY))
+    return ready.order_by(leg.c.due_at, leg.c.seq).limit(literal(1, literal_execute=True)).scalar_subquery()
+
+
 @cache
 def oldest_due() -> Select[Any]:
     """Read since when the oldest ready leg is due: one step into `ix_leg_due` for each (partner, lane)."""
     lanes, line = _lanes(), t.partner_line
-    due = (
-        select(leg.c.due_at)
-        .where(leg.c.partner == line.c.partner, leg.c.lane == lanes.c.lane, _is(State.READY))
-        .order_by(leg.c.due_at, leg.c.seq)
-        .limit(literal(1, literal_execute=True))
-        .scalar_subquery()
-    )
+    due = _first_due(lanes, line)
     return select(func.min(due).label("due_at")).select_from(line.join(lanes, true()))
 
 
@@ -317,13 +319,7 @@ def oldest_due() -> Select[Any]:
 def oldest_due_each() -> Select[Any]:
     """Read, for each partner, since when its oldest ready leg is due, as `oldest_due` does."""
     lanes, line = _lanes(), t.partner_line
-    due = (
-        select(leg.c.due_at)
-        .where(leg.c.partner == line.c.partner, leg.c.lane == lanes.c.lane, _is(State.READY))
-        .order_by(leg.c.due_at, leg.c.seq)
-        .limit(literal(1, literal_execute=True))
-        .scalar_subquery()
-    )
+    due = _first_due(lanes, line)
     each = select(line.c.partner, due.label("due_at")).select_from(line.join(lanes, true())).subquery("each")
     return select(each.c.partner, func.min(each.c.due_at).label("due_at")).where(each.c.due_at.is_not(None)).group_by(each.c.partner)
 
