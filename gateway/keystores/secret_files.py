@@ -25,7 +25,7 @@ _BYTES_MAX: Final = 16 * 1024
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _ROUNDS: Final = 210_000  # of PBKDF2-HMAC-SHA-512 (OWASP password storage, 2023)
 _BEGIN: Final = b"-----BEGIN "  # of a PEM block, before its label (RFC 7468)
-_ENCRYPTED: Final = _BEGIN + b"ENCRYPTED"
+_ENCRYPTED: Final = _BEGIN + b"ENCRYPTED PRIVATE KEY-----"
 _PBES2: Final = ["PBES2-HS512+A256KW", "A256GCM"]
 
 
