@@ -65,6 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         seed=asked.seed if asked.seed is not None else random.SystemRandom().randrange(2**31), until_fault=asked.until_fault,
         verbose=asked.verbose,
     )  # fmt: skip
+    if asked.markdown:
+        print(report.markdown(add_up(wish.results, commit)), end="")  # noqa: T201 -- for a pipe: no frame, no folding
+        return 0
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL + 1)  # what it says of a broker that we have killed
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is ended, however the run ends
     if not asked.report:
@@ -87,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--until-fault", action="store_true", help="leave a kind at its first failed trial")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where runs are kept and added up (%(default)s)")
     parser.add_argument("--report", action="store_true", help="run nothing: only add up and report")
+    parser.add_argument("--markdown", action="store_true", help="run nothing: print the table as docs/trials.md has it")
     parser.add_argument("--verbose", action="store_true", help="tell the story of every trial, not of failed ones alone")
     parser.add_argument("--list", action="store_true", help="say which kinds there are, and how many trials a full run makes")
     return parser

@@ -45,13 +45,15 @@ Opens = Callable[[Path], AbstractContextManager[System]]
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A kind of trial. `wanted`: how many a full run makes."""
+    """A kind of trial. `wanted`: how many a full run makes; `senders` over HTTP and twice as many on the channel, `pause` seconds each."""
 
     name: str
     what: str
     opens: Opens
     strike: Strike
     wanted: int = 100
+    senders: int = 3
+    pause: float = 0.03
 
 
 async def _kill(scene: Scene, name: str) -> None:
@@ -213,7 +215,7 @@ async def _others_end(scene: Scene) -> None:
             ledger.other.append((FaultKind.ISOLATION, f"{len(left)} messages to {', '.join(partners)} wait for {FRANCE}"))
             return
         await asyncio.sleep(0.2)
-        await scene.load.look(left)
+        await scene.load.look(entry for entry in left if entry.is_told)
     scene.say(f"{len(waiting)} messages to others had their end within {asyncio.get_running_loop().time() - begun:.1f} s")
 
 
@@ -231,25 +233,27 @@ ENDLESS: Final = (Behaviour(endless=True, status=500), Behaviour(endless=True, s
 TWO: Final = partial(scaled_system, inners=2)
 APART: Final = partial(scaled_system, apart=True)
 
+_steady = partial(Trial, senders=2, pause=0.2)  # where a fault lasts seconds: else its trial would be a backlog
+
 EVERY: Final[Sequence[Trial]] = (
     Trial("kill-embedded", "kill -9 of the one process", embedded_system, partial(_kill, name="embedded")),
     Trial("kill-inner", "kill -9 of inner", scaled_system, partial(_kill, name="inner")),
-    Trial("kill-courier", "kill -9 of the courier", scaled_system, partial(_kill, name="courier")),
-    Trial("kill-edge", "kill -9 of the edge", scaled_system, partial(_kill, name="edge")),
-    Trial("freeze-embedded", "SIGSTOP of the one process, longer than its leases", embedded_system, partial(_freeze, name="embedded")),
-    Trial("freeze-inner", "SIGSTOP of inner, longer than its leases", scaled_system, partial(_freeze, name="inner")),
-    Trial("freeze-courier", "SIGSTOP of the courier, longer than its leases", scaled_system, partial(_freeze, name="courier")),
-    Trial("freeze-edge", "SIGSTOP of the edge, longer than its session", scaled_system, partial(_freeze, name="edge")),
-    Trial("partner-dead", "a partner refuses connections", embedded_system, partial(_partner, ways=(None,))),
-    Trial("partner-slow", "a partner answers after 30 s", embedded_system, partial(_partner, ways=SLOW)),
-    Trial("partner-flapping", "a partner comes and goes", embedded_system, _flapping),
-    Trial("partner-4xx", "a partner answers 4xx to everything", embedded_system, partial(_partner, ways=REFUSING)),
-    Trial("partner-closes", "a partner closes connections midway", embedded_system, partial(_partner, ways=CLOSING)),
-    Trial("partner-endless", "a partner sends an endless body", embedded_system, partial(_partner, ways=ENDLESS)),
-    Trial("two-inners", "two inners on one leg: one is frozen with it in hand", TWO, _two_inners),
+    Trial("kill-courier", "kill -9 of the courier", scaled_system, partial(_kill, name="courier"), pause=0.2),
+    Trial("kill-edge", "kill -9 of the edge", scaled_system, partial(_kill, name="edge"), pause=0.1),
+    _steady("freeze-embedded", "SIGSTOP of the one process, longer than its leases", embedded_system, partial(_freeze, name="embedded")),
+    _steady("freeze-inner", "SIGSTOP of inner, longer than its leases", scaled_system, partial(_freeze, name="inner")),
+    _steady("freeze-courier", "SIGSTOP of the courier, longer than its leases", scaled_system, partial(_freeze, name="courier")),
+    _steady("freeze-edge", "SIGSTOP of the edge, longer than its session", scaled_system, partial(_freeze, name="edge")),
+    _steady("partner-dead", "a partner refuses connections", embedded_system, partial(_partner, ways=(None,))),
+    _steady("partner-slow", "a partner answers after 30 s", embedded_system, partial(_partner, ways=SLOW)),
+    _steady("partner-flapping", "a partner comes and goes", embedded_system, _flapping),
+    _steady("partner-4xx", "a partner answers 4xx to everything", embedded_system, partial(_partner, ways=REFUSING)),
+    _steady("partner-closes", "a partner closes connections midway", embedded_system, partial(_partner, ways=CLOSING)),
+    _steady("partner-endless", "a partner sends an endless body", embedded_system, partial(_partner, ways=ENDLESS)),
+    _steady("two-inners", "two inners on one leg: one is frozen with it in hand", TWO, _two_inners),
     Trial("broker", "kill -9 and restart of the broker", scaled_system, _broker, wanted=30),
     Trial("postgres", "kill -9 and restart of PostgreSQL", scaled_system, _postgres, wanted=30),
-    Trial("disk-full", "the database's disk is full", on_a_small_disk, _disk, wanted=30),
-    Trial("network", "the courier's network is cut; slow and lossy where the kernel has netem", APART, _cut),
+    _steady("disk-full", "the database's disk is full", on_a_small_disk, _disk, wanted=30),
+    _steady("network", "the courier's network is cut; slow and lossy where the kernel has netem", APART, _cut, wanted=30),
 )
 BY_NAME: Final = {trial.name: trial for trial in EVERY}

@@ -81,6 +81,11 @@ class Entry:
             leg.partner for leg in self.legs
         }
 
+    @property
+    def is_told(self) -> bool:
+        """Say whether its sender was told of as many ends as there are partners: then its status is worth a question."""
+        return len(self.told) >= len(self.stated.partners)
+
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
@@ -103,6 +108,7 @@ class Ledger:
     contents: dict[tuple[str, str], set[str]] = field(default_factory=dict)  # (partner, jti) → digests
     produced: dict[tuple[int, int], str] = field(default_factory=dict)  # (partition, offset) the broker acknowledged → jti
     answered: dict[tuple[int, int], str] = field(default_factory=dict)  # (partition, offset) a result names → outcome
+    again: int = 0  # how often a document came once more under its jti: a lost answer, a lease that ended
     evidence: list[str] = field(default_factory=list)  # what did not verify
     other: list[tuple[str, str]] = field(default_factory=list)  # (kind of fault, what) that the harness itself has seen
     _numbers: dict[str, int] = field(default_factory=dict)
@@ -137,6 +143,10 @@ class Ledger:
         """Write down what the gateway says of a message now."""
         entry = self.entries[jti]
         entry.legs, entry.refusals = tuple(legs), frozenset(refusals)
+
+    def of(self, trial: int) -> list[Entry]:
+        """Return the messages of one trial."""
+        return [entry for entry in self.entries.values() if entry.trial == trial]
 
     def open(self) -> list[Entry]:
         """Return the messages whose sender has not seen the end."""

@@ -49,7 +49,7 @@ class Load:
     """All clients of one running system. `go` starts the senders, `rest` lets each end what it has begun; partners poll throughout."""
 
     def __init__(self, gw: Deployment, ledger: Ledger, *, senders: int = 3, channels: int = 3, pause: float = 0.03) -> None:
-        """Submit with so many senders over HTTP, and so many on the Kafka channel where there is one."""
+        """Submit with so many senders over HTTP, and so many on the Kafka channel where there is one; each rests after an answer."""
         self.gw, self.ledger, self.dice = gw, ledger, gw.dice
         self.trial = 0
         self.may_die: frozenset[str] = frozenset()  # partners that refuse documents in this trial
@@ -98,7 +98,7 @@ class Load:
         self._sending = []
 
     async def look(self, entries: Iterable[Entry]) -> None:
-        """Ask what has become of messages, as their sender."""
+        """Ask what has become of messages, as their sender: a request each, so not before one was told of their ends."""
         async with self.gw.client() as client:
             for entry in entries:
                 if entry.receipted_at is None or entry.stated.rejection:
@@ -120,6 +120,7 @@ class Load:
 
     def note(self) -> None:
         """Write down what has come to the partners that are pushed to."""
+        self.ledger.again = sum(received.copies - 1 for one in self.gw.pushed.values() for received in list(one.received.values()))
         for partner, simulator in self.gw.pushed.items():
             for jti, received in list(simulator.received.items()):
                 if (partner, jti) not in self.ledger.contents and received.verified is not None:
@@ -194,6 +195,7 @@ class Load:
             else:
                 codes = tuple(problem["code"] for problem in strict_json.parse_object(value)["problems"])
                 self.ledger.said(sent.jti, Answer(time.monotonic(), outcome, codes))
+            await asyncio.sleep(self._pause)
 
     async def _poll(self, partner: str) -> None:
         """Poll an inbox as its partner would: open, write down, acknowledge with the next poll."""

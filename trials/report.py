@@ -1,4 +1,4 @@
-"""The report: a table for the terminal, JSON for programs, and HTML with a timeline for each failed trial."""
+"""The report: a table for the terminal and for documents, JSON for programs, and HTML with a timeline for each failed trial."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ summary { cursor: pointer }
 ol.line { list-style: none; padding: 0; font: 13px/1.5 ui-monospace, monospace }
 ol.line b { display: inline-block; width: 5.5rem }
 """
-COLUMNS: Final = ("kind", "what is done", "trials", "wanted", "messages", "failed", "faults")
+COLUMNS: Final = ("kind", "what is done", "trials", "wanted", "messages", "again", "failed", "faults")
+NUMBERS: Final = frozenset({"trials", "wanted", "messages", "again", "failed"})
 
 
 def rows(summary: Summary, wanted: dict[str, int] | None = None) -> list[tuple[Trial, Tally, int]]:
@@ -44,14 +45,34 @@ def terminal(summary: Summary, wanted: dict[str, int]) -> Table:
     table = Table(title=f"trials at {summary.commit[:12]}{'+changes' if summary.commit.endswith('+changes') else ''}")
     for name in COLUMNS:
         if name != "what is done":
-            table.add_column(name, justify="right" if name in {"trials", "wanted", "messages", "failed"} else "left")
+            table.add_column(name, justify="right" if name in NUMBERS else "left")
     for trial, tally, many in rows(summary, wanted):
         if trial.name not in wanted and not tally.trials:
             continue
         style = "red" if tally.failed else ("dim" if not tally.trials else None)
-        cells = (trial.name, tally.trials, many, tally.messages, tally.failed, faults_of(tally))
-        table.add_row(*map(str, cells), style=style)
+        table.add_row(trial.name, *_numbers(tally, many), faults_of(tally), style=style)
     return table
+
+
+def _numbers(tally: Tally, wanted: int) -> list[str]:
+    return [str(number) for number in (tally.trials, wanted, tally.messages, tally.again, tally.failed)]
+
+
+def markdown(summary: Summary) -> str:
+    """Return the table as a document has it, with commit and seeds."""
+    seeds = sorted({seed for tally in summary.tallies.values() for seed in tally.seeds})
+    lines = [f"Commit `{summary.commit}`, seed {', '.join(map(str, seeds))}.", "", f"| {' | '.join(COLUMNS)} |"]
+    lines.append("|" + "|".join(" ---: " if name in NUMBERS else " --- " for name in COLUMNS) + "|")
+    lines += [f"| {' | '.join((t.name, t.what, *_numbers(tally, many), faults_of(tally)))} |" for t, tally, many in rows(summary)]
+    tallies = summary.tallies.values()
+    total = (
+        sum(t.trials for t in tallies),
+        sum(t.messages for t in tallies),
+        sum(t.again for t in tallies),
+        sum(t.failed for t in tallies),
+    )
+    lines.append(f"| **all** | | {total[0]} | | {total[1]} | {total[2]} | {total[3]} | |")
+    return "\n".join(lines) + "\n"
 
 
 def write(folder: Path, summary: Summary) -> tuple[Path, Path]:
@@ -68,8 +89,7 @@ def write(folder: Path, summary: Summary) -> tuple[Path, Path]:
 def html(summary: Summary) -> str:
     """Return the report as one page that needs nothing else."""
     body = "".join(_row(trial, tally, many) for trial, tally, many in rows(summary))
-    numbers = {"trials", "wanted", "messages", "failed"}
-    head = "".join(f"<th{' class=n' if name in numbers else ''}>{name}</th>" for name in COLUMNS)
+    head = "".join(f"<th{' class=n' if name in NUMBERS else ''}>{name}</th>" for name in COLUMNS)
     told = "".join(map(_failed, summary.failed)) or "<p class=good>No trial has failed.</p>"
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Trials at {escape(summary.commit[:12])}</title><style>{STYLE}</style>'
@@ -80,7 +100,7 @@ def html(summary: Summary) -> str:
 
 def _row(trial: Trial, tally: Tally, many: int) -> str:
     css = "bad" if tally.failed else ("good" if tally.trials else "none")
-    numbers = "".join(f"<td class=n>{number}</td>" for number in (tally.trials, many, tally.messages, tally.failed))
+    numbers = "".join(f"<td class=n>{number}</td>" for number in _numbers(tally, many))
     return f"<tr><td>{escape(trial.name)}</td><td>{escape(trial.what)}</td>{numbers}<td class={css}>{escape(faults_of(tally))}</td></tr>"
 
 

@@ -25,6 +25,7 @@ class Tally:
     trials: int = 0
     failed: int = 0
     messages: int = 0
+    again: int = 0
     seconds: float = 0
     faults: dict[str, int] = field(default_factory=dict)  # by kind of fault
     seeds: set[int] = field(default_factory=set)
@@ -48,6 +49,7 @@ class Summary:
         tally = self.of(verdict.kind)
         tally.trials += 1
         tally.messages += verdict.messages
+        tally.again += verdict.again
         tally.seconds += verdict.seconds
         tally.seeds.add(verdict.seed)
         for fault in verdict.faults:

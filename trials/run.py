@@ -25,6 +25,7 @@ UNHURRIED: Final = Behaviour(delay_seconds=0.15)  # partners under load: so that
 REST_SECONDS: Final = 45.0  # for every sender to get the answer it waits for
 QUIET_SECONDS: Final = 60.0  # for every leg to come to its end
 LOOK_SECONDS: Final = 0.25
+LOOK_AT_ALL_SECONDS: Final = 5.0  # at those, too, whose sender was not told of an end
 
 
 @dataclass(slots=True)
@@ -38,6 +39,7 @@ class Verdict:
     messages: int
     faults: list[Fault] = field(default_factory=list)
     timeline: list[tuple[float, str]] = field(default_factory=list)
+    again: int = 0  # documents that came once more, under the same jti
 
 
 @dataclass(slots=True)
@@ -64,6 +66,7 @@ class Course:
         self.load.may_die = frozenset()
         for simulator in self.system.gw.pushed.values():
             simulator.behaviour = UNHURRIED
+        again = self.load.ledger.again
         self.load.go(self.made)
         say("load")
         await self._strike(trial, Scene(self.system, self.load, dice, say))
@@ -75,8 +78,7 @@ class Course:
         ledger = self.load.ledger
         verdict.faults = [fault for fault in judge(ledger) if fault not in self.known]
         self.known.update(verdict.faults)
-        mine = [entry for entry in ledger.entries.values() if entry.trial == self.made]
-        verdict.messages, verdict.seconds = len(mine), time.monotonic() - begun
+        verdict.messages, verdict.again, verdict.seconds = len(ledger.of(self.made)), ledger.again - again, time.monotonic() - begun
         if verdict.faults:
             verdict.timeline = sorted([*verdict.timeline, *_stories(ledger, {fault.jti for fault in verdict.faults}, begun)])
         return verdict
@@ -97,21 +99,23 @@ class Course:
         """Wait until a few messages are receipted, and another one not yet."""
         end = time.monotonic() + UNDER_WAY_SECONDS
         while time.monotonic() < end:
-            mine = [entry.receipted_at is not None for entry in self.load.ledger.entries.values() if entry.trial == self.made]
+            mine = [entry.receipted_at is not None for entry in self.load.ledger.of(self.made)]
             if mine.count(True) >= RECEIPTED_MIN and False in mine:
                 return
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.02)
 
     async def _quiet(self) -> None:
         """Wait until the senders have seen the end of all their messages, and all records are answered."""
-        ledger, end = self.load.ledger, time.monotonic() + QUIET_SECONDS
-        while time.monotonic() < end:
+        ledger, begun, at_all = self.load.ledger, time.monotonic(), 0.0
+        while (passed := time.monotonic() - begun) < QUIET_SECONDS:
             self.load.note()
-            waiting = ledger.open()
-            await self.load.look(waiting)
+            everybody = passed >= at_all + LOOK_AT_ALL_SECONDS
+            at_all = passed if everybody else at_all
+            await self.load.look(entry for entry in ledger.open() if everybody or entry.is_told)
             if not ledger.open() and not ledger.unanswered():
                 break
             await asyncio.sleep(LOOK_SECONDS)
+        await self.load.look(ledger.open())
         self.load.note()
         for entry in ledger.open():
             entry.given_up = True  # judged now; the next trial does not wait for it again
@@ -183,7 +187,7 @@ class _Opened:
 
 async def run_kind(trial: Trial, *, seed: int, numbers: range, until: float, stop_at_fault: bool, tell: Callable[[Verdict], None]) -> None:
     """Make trials of one kind until `numbers` are made or the time `until` (monotonic) has come; tell each at once."""
-    async with course(trial.opens, seed=seed) as running:
+    async with course(trial.opens, seed=seed, senders=trial.senders, pause=trial.pause) as running:
         for number in numbers:
             if time.monotonic() >= until:
                 break

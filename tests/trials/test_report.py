@@ -18,7 +18,7 @@ LOST = Fault(Kind.LOST, "fr-police never got it", "0198")
 
 
 def verdict(kind: str = "kill-inner", number: int = 1, *faults: Fault, seed: int = 7) -> Verdict:
-    return Verdict(kind, number, seed, 8.5, 40, list(faults), [(0.0, "load"), (1.2, "kill -9 <inner>")])
+    return Verdict(kind, number, seed, 8.5, 40, list(faults), [(0.0, "load"), (1.2, "kill -9 <inner>")], again=3)
 
 
 def written(folder: Path, commit: str, *verdicts: Verdict, seed: int = 7) -> Book:
@@ -58,7 +58,7 @@ def test_the_page_tells_the_story_of_a_failed_trial_and_shows_no_markup_of_other
     told = json.loads(as_json.read_text(encoding="utf-8"))
     assert told["commit"] == "a" * 40
     assert told["kinds"]["broker"] | {"seconds": 0} == {
-        "name": "broker", "trials": 1, "failed": 0, "messages": 40, "seconds": 0, "faults": {}, "seeds": [7], "skipped": "",
+        "name": "broker", "trials": 1, "failed": 0, "messages": 40, "again": 3, "seconds": 0, "faults": {}, "seeds": [7], "skipped": "",
     }  # fmt: skip
 
 
@@ -72,6 +72,15 @@ def test_the_exit_code_says_what_was_found(verdicts: list[Verdict], code: int) -
     for each in verdicts:
         summary.add(each)
     assert report.exit_code(summary, ["kill-inner"]) == code
+
+
+def test_the_table_for_documents_names_commit_and_seeds_and_adds_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written(tmp_path, commit_of(), verdict(), verdict("broker", 1, LOST, seed=9))
+    assert main(["--markdown", "--results", str(tmp_path)]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == f"Commit `{commit_of()}`, seed 7, 9."
+    assert "| broker | kill -9 and restart of the broker | 1 | 30 | 40 | 3 | 1 | 1 lost |" in told
+    assert told[-1] == "| **all** | | 2 | | 80 | 6 | 1 | |"
 
 
 def test_a_kind_that_cannot_be_run_says_why(tmp_path: Path) -> None:
@@ -109,7 +118,7 @@ def test_a_report_of_nothing_runs_nothing(tmp_path: Path, capsys: pytest.Capture
     assert RESULTS.parts[-2:] == (".run", "trials")
 
 
-def test_a_full_run_makes_a_hundred_of_each_kind_and_thirty_where_a_service_or_a_disk_is_broken() -> None:
+def test_a_full_run_makes_a_hundred_of_each_kind_and_thirty_where_a_service_a_disk_or_a_link_is_broken() -> None:
     thirty = {trial.name for trial in EVERY if trial.wanted == 30}
-    assert thirty == {"broker", "postgres", "disk-full"}
+    assert thirty == {"broker", "postgres", "disk-full", "network"}
     assert {trial.wanted for trial in EVERY} == {30, 100}
