@@ -1,4 +1,4 @@
-"""What the use cases need of the world: store, bus, desk, clock, dice, telemetry. `bootstrap.py` supplies them."""
+"""What the use cases need of the world: store, bus, desk, clock, dice, telemetry. `bootstrap` supplies them."""
 
 from __future__ import annotations
 

@@ -16,10 +16,7 @@ from gateway.stores import postgres, sqlite
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "howto" / "outages.md").read_text(encoding="utf-8")
-FILES = [
-    ROOT / "gateway" / "bootstrap.py",
-    *(path for folder in ("app", "buses", "ops") for path in (ROOT / "gateway" / folder).glob("*.py")),
-]
+FILES = [path for folder in ("app", "bootstrap", "buses", "ops") for path in (ROOT / "gateway" / folder).glob("*.py")]
 SOURCE = "\n".join(path.read_text(encoding="utf-8") for path in FILES)
 EVENTS = ("store-refuses", "store-keeps", "bus-unavailable", "loop-waits", "circuit-open", "report-lost", "certificate-not-read")
 

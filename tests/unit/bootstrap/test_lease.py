@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway import bootstrap
+from gateway.bootstrap import reading
 from gateway.cli.devsetup import make_dev_setup
 from gateway.ops.faults import ConfigurationError
 from gateway.ops.settings import ProcessRole, load_settings
@@ -21,7 +22,7 @@ def test_an_attempt_that_could_outlast_its_lease_is_refused_at_the_start(tmp_pat
     partners = bootstrap.load_profiles(settings, bootstrap.load_adapters(), reference=reference, schemas=schemas)
     faults = []
     try:
-        bootstrap._refuse_long_attempts(settings, partners)
+        reading._refuse_long_attempts(settings, partners)
     except ConfigurationError as exc:
         faults = [fault.file.rsplit("/", 1)[1] for fault in exc.faults]
     assert faults == told

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway import bootstrap
+from gateway.bootstrap import inner
 from gateway.cli.devsetup import make_dev_setup
 from gateway.contract.errors import OperatorError
 from gateway.contract.values import Jti, PartnerId
@@ -52,20 +53,20 @@ def test_a_channel_keeps_submissions_as_long_as_they_may_be_old(partners: Partne
 
 @pytest.mark.parametrize("role", [ProcessRole.EMBEDDED, ProcessRole.INNER])
 def test_a_reload_takes_what_only_decisions_rest_on(partners: Partners, role: ProcessRole) -> None:
-    bootstrap._refuse_restart(Settings(role=role), partners, with_profile(partners, FRANCE, suspended=True, name="Other", version=2))
+    inner._refuse_restart(Settings(role=role), partners, with_profile(partners, FRANCE, suspended=True, name="Other", version=2))
 
 
 def test_inner_takes_a_change_of_addresses_for_it_holds_none_and_refuses_one_of_channels(partners: Partners) -> None:
-    inner = Settings(role=ProcessRole.INNER)
-    bootstrap._refuse_restart(inner, partners, without_push(partners, FRANCE))
+    settings = Settings(role=ProcessRole.INNER)
+    inner._refuse_restart(settings, partners, without_push(partners, FRANCE))
     with pytest.raises(OperatorError, match="whose Kafka channels there are changed: restart"):
-        bootstrap._refuse_restart(inner, partners, with_profile(partners, REGISTER, kafka_channel=True))
+        inner._refuse_restart(settings, partners, with_profile(partners, REGISTER, kafka_channel=True))
 
 
 def test_the_embedded_form_tells_everything_that_needs_a_restart_at_once(partners: Partners) -> None:
     changed = with_profile(without_push(partners, FRANCE), REGISTER, client_certificates=frozenset({"0" * 64}))
     with pytest.raises(OperatorError) as caught:
-        bootstrap._refuse_restart(Settings(role=ProcessRole.EMBEDDED), partners, changed)
+        inner._refuse_restart(Settings(role=ProcessRole.EMBEDDED), partners, changed)
     assert [line.partition(": ")[2].partition(" changed")[0] for line in str(caught.value).splitlines()] == [
         "how partners are pushed to",
         "whose client certificates there are",
@@ -89,6 +90,6 @@ async def test_a_used_token_is_remembered_for_an_inner_whose_clock_is_behind(tmp
     async with open_store(f"sqlite:///{tmp_path}/gateway.db", dev=True) as store:
         for seconds, is_new in ((0, True), (60, False), (59, False), (1, True)):
             clock.advance(seconds=seconds)
-            await bootstrap._forget(store, clock)()
+            await inner._forget(store, clock)()
             async with store.unit_of_work() as work:
                 assert bool(await work.remember_requests([used])) is is_new, clock.now()

@@ -1,0 +1,52 @@
+"""A gateway that was built: its parts and its loops."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+
+from gateway.app.commands import Commands
+from gateway.app.ports import Bus, Store
+from gateway.app.supervise import Loop, Supervisor
+from gateway.app.world import Holder
+from gateway.contract.loading import Adapter
+from gateway.ops.profiles import Partners
+from gateway.ops.settings import Settings
+
+STOPPED_LAST: Final = ("submissions", "remembered", "settle")  # others work through them until they have ended
+
+
+@dataclass(slots=True)
+class Gateway:
+    """A gateway that was built and listens, but whose loops do not run yet."""
+
+    settings: Settings
+    supervisor: Supervisor
+    loops: dict[str, Loop]
+    port: int = 0  # of the partners' listener; 0 where there is none
+    admin_port: int = 0
+    holder: Holder | None = None
+    store: Store | None = None
+    bus: Bus | None = None
+    commands: Commands | None = None
+    read: tuple[Partners, Mapping[str, Adapter]] | None = None  # profiles and adapters, once they were
+    listener: web.AppRunner | None = None  # for partners
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until `stop`, then drain: who asked is answered, what is under way comes to its end, and its reports are settled last."""
+        closed = asyncio.Event()
+        closing = asyncio.create_task(self._close(stop, closed))
+        try:
+            await self.supervisor.run(self.loops, closed, last=STOPPED_LAST)
+        finally:
+            closing.cancel()
+
+    async def _close(self, stop: asyncio.Event, closed: asyncio.Event) -> None:
+        await stop.wait()
+        if self.listener is not None:
+            await self.listener.cleanup()
+        closed.set()
