@@ -233,7 +233,7 @@ ENDLESS: Final = (Behaviour(endless=True, status=500), Behaviour(endless=True, s
 TWO: Final = partial(scaled_system, inners=2)
 APART: Final = partial(scaled_system, apart=True)
 
-_steady = partial(Trial, senders=2, pause=0.2)  # where a fault lasts seconds: else its trial would be a backlog
+_steady = partial(Trial, senders=2, pause=0.4)  # where a fault lasts seconds: else its trial would be a backlog
 
 EVERY: Final[Sequence[Trial]] = (
     Trial("kill-embedded", "kill -9 of the one process", embedded_system, partial(_kill, name="embedded")),
