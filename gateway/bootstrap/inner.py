@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from gateway.app.aside import Look
@@ -14,13 +14,12 @@ from gateway.app.commands import Commands
 from gateway.app.configured import digests_of, record, record_waivers
 from gateway.app.deadletters import DeadLetters
 from gateway.app.escalate import Escalate
-from gateway.app.forget import Forget
 from gateway.app.hold import Hold
 from gateway.app.inbox import Inbox
 from gateway.app.intake import Intake
 from gateway.app.outgoing import Outgoings
 from gateway.app.partners import PartnerDesk
-from gateway.app.ports import Store
+from gateway.app.ports import Clock, Store
 from gateway.app.query import Query
 from gateway.app.requests import Requests
 from gateway.app.safe import Safe
@@ -49,6 +48,7 @@ TIMER_SECONDS: Final = 0.5
 SEQUENCE_SECONDS: Final = 0.5
 EVENTS_SECONDS: Final = 1.0
 FORGET_SECONDS: Final = 30.0
+REMEMBERED: Final = timedelta(seconds=60)  # a token that was used, after its end: the clock of another inner may be so far behind
 METRICS_SECONDS: Final = 5.0
 TURN_SECONDS: Final = 0.5  # between looks whether a key's time has come
 _CHANNELS: Final = "whose Kafka channels there are"
@@ -105,7 +105,7 @@ async def add_inner(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry,
         "sequence": every(SEQUENCE_SECONDS, _sequence(sequencer, telemetry)),
         "events": every(EVENTS_SECONDS, events.run_once),
         "keys": every(TURN_SECONDS, turn.run_once),
-        "forget": every(FORGET_SECONDS, Forget(store, clock=clock).run_once),
+        "forget": every(FORGET_SECONDS, _forget(store, clock)),
         "metrics": every(METRICS_SECONDS, _measure(store, requests, metrics, clock)),
     }
     if settings.role is ProcessRole.INNER:
@@ -176,6 +176,15 @@ def _sequence(sequencer: Sequencer, telemetry: Telemetry) -> Callable[[], Awaita
         except InvariantError:  # woken after the lease had ended: nothing was written, and the next run sees what the other did
             telemetry.event("sequencer-overtaken")
             return 0
+
+    return once
+
+
+def _forget(store: Store, clock: Clock) -> Callable[[], Awaitable[int]]:
+    async def once() -> int:
+        async with store.unit_of_work() as work:
+            await work.forget_requests(clock.now() - REMEMBERED)
+        return 0
 
     return once
 
