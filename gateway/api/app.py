@@ -11,6 +11,7 @@ from aiohttp import web
 from gateway.api import events, inbox, messages, problems, public
 from gateway.api.edge import EDGE, Edge
 from gateway.app.ports import DeskUnavailableError
+from gateway.app.supervise import ANSWER_SECONDS_MAX
 from gateway.core.problems import Code, Problem, RefusedInputError, TooManyError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -47,7 +48,7 @@ def create(edge: Edge) -> web.Application:
     return app
 
 
-def runner(app: web.Application, *, shutdown_seconds: float = 10) -> web.AppRunner:
+def runner(app: web.Application, *, shutdown_seconds: float = ANSWER_SECONDS_MAX) -> web.AppRunner:
     """Return the server for `app`. It keeps no access log: a URL is not ours to write down."""
     quiet = logging.getLogger("gateway.http.silent")  # aiohttp would log pieces of requests it cannot parse
     quiet.propagate = False
@@ -96,7 +97,10 @@ def _of_aiohttp(exc: web.HTTPException) -> web.Response:
     return problems.respond_one(problem, headers={"Allow": allow} if allow else None)
 
 
-async def _stamp(_: web.Request, response: web.StreamResponse) -> None:
+async def _stamp(request: web.Request, response: web.StreamResponse) -> None:
+    if request.app[EDGE].stopping.is_set():  # the next request of this client goes to another edge
+        response.force_close()
+        response.headers["Connection"] = "close"
     response.headers.update(_HEADERS)
     response.headers.setdefault("Cache-Control", "no-store")
 

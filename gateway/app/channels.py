@@ -159,6 +159,12 @@ class Events:
             return 0
         return len(leaves)
 
+    async def release(self) -> None:
+        """End the lease if it is ours: another process need not wait until it is over. Raises `StoreUnavailableError`."""
+        now = self._clock.now()
+        async with self._store.unit_of_work() as work:
+            await work.take_lease(EVENTS_LEASE, self._holder, now, now)
+
     async def _lead(self, until: datetime) -> bool:
         async with self._store.unit_of_work() as work:
             return await work.take_lease(EVENTS_LEASE, self._holder, self._clock.now(), until) is not None

@@ -17,6 +17,7 @@ from gateway.core.delivery import Event
 CODE_CHARS_MAX: Final = 40
 CODE: Final = re.compile(rf"[A-Za-z0-9_-]{{0,{CODE_CHARS_MAX}}}")  # one word: what is longer or other is somebody's own words
 UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)  # bad UTF-8 and endless nesting have no error of msgspec's own
+CUT_SHORT: Final = "cut-short"  # our own process ended before the partner had answered
 RETRY_SECONDS_MAX: Final = 7 * 86_400  # no partner may have itself forgotten
 
 
@@ -32,7 +33,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def event(self) -> Event:
-        """What the report means for the leg: a refusal by the transport is a dead letter, as nobody signed for it."""
+        """What the report means for the leg: a refusal by the transport is a dead letter, as nobody signed for it.
+
+        An attempt that we cut short is no failure of the partner's: it goes again as if its lease had ended.
+        """
+        if self.outcome is Outcome.FAILED and self.code == CUT_SHORT:
+            return Event.LEASE_ENDED
         return {Outcome.DELIVERED: Event.DELIVERED, Outcome.FAILED: Event.FAILED, Outcome.REFUSED: Event.GAVE_UP}[self.outcome]
 
     @property

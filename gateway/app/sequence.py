@@ -69,6 +69,12 @@ class Sequencer:
         async with self._store.unit_of_work() as work:
             return await work.take_lease(LEASE, self._holder, now, now + timedelta(seconds=LEASE_SECONDS)) is not None
 
+    async def release(self) -> None:
+        """End the lease if it is ours: another process need not wait until it is over. Raises `StoreUnavailableError`."""
+        now = self._clock.now()
+        async with self._store.unit_of_work() as work:
+            await work.take_lease(LEASE, self._holder, now, now)
+
     async def _open(self, work: UnitOfWork) -> list[tuple[int, bytes]]:
         """Return what to integrate first: the entry that opens the log, staged by who restored the gateway or else now, leads."""
         staged = await work.staged(OPENING_COUNT_MAX)

@@ -16,7 +16,12 @@ from gateway.contract.errors import InvariantError, OperatorError
 PAUSE_SECONDS: Final = 0.2  # before a failed loop begins again, doubled up to:
 PAUSE_SECONDS_MAX: Final = 5.0
 WELL_SECONDS: Final = 2.0  # a loop that ran so long again is well
-DRAIN_SECONDS_MAX: Final = 20.0  # what is under way at SIGTERM may take so long
+# What a process may take to end after SIGTERM, beside `limits.leave_seconds`, in which it goes on and only says that it leaves:
+ANSWER_SECONDS_MAX: Final = 8.0  # who has asked over HTTP is answered
+FINISH_SECONDS_MAX: Final = 12.0  # what is under way comes to its end, or is cut short and given back
+LAST_SECONDS_MAX: Final = 4.0  # its reports are settled
+CLOSE_SECONDS_MAX: Final = 3.0  # connections are closed
+DRAIN_SECONDS_MAX: Final = ANSWER_SECONDS_MAX + FINISH_SECONDS_MAX + LAST_SECONDS_MAX + CLOSE_SECONDS_MAX
 
 Loop = Callable[[asyncio.Event], Awaitable[None]]
 
@@ -32,15 +37,18 @@ class Supervisor:
         self.failing: set[str] = set()  # names of loops that wait for a dependency: `/readyz` says them
 
     async def run(self, loops: Mapping[str, Loop], stop: asyncio.Event, *, last: Collection[str] = ()) -> None:
-        """Run until `stop` is set, then let each loop finish what is under way, at most `DRAIN_SECONDS_MAX`; `last` after the rest."""
+        """Run until `stop` is set, then let each loop finish what is under way, and `last` after the rest.
+
+        The rest have at most `FINISH_SECONDS_MAX`, the last `LAST_SECONDS_MAX`.
+        """
         tasks = {name: asyncio.create_task(self._keep(name, loop, self._stopping(name, last)), name=name) for name, loop in loops.items()}
         stopper = asyncio.create_task(stop.wait())
         ended, _ = await asyncio.wait([stopper, *tasks.values()], return_when=asyncio.FIRST_COMPLETED)
         stopper.cancel()
         self.stopping.set()
-        await self._drain([task for name, task in tasks.items() if name not in last])
+        await self._drain([task for name, task in tasks.items() if name not in last], FINISH_SECONDS_MAX)
         self.ending.set()
-        await self._drain(list(tasks.values()))
+        await self._drain(list(tasks.values()), LAST_SECONDS_MAX)
         for task in tasks.values():
             if not task.cancelled() and task.done() and (error := task.exception()) is not None:
                 raise error
@@ -51,10 +59,10 @@ class Supervisor:
     def _stopping(self, name: str, last: Collection[str]) -> asyncio.Event:
         return self.ending if name in last else self.stopping
 
-    async def _drain(self, tasks: Sequence[asyncio.Task[None]]) -> None:
+    async def _drain(self, tasks: Sequence[asyncio.Task[None]], seconds: float) -> None:
         if not tasks:
             return
-        _, late = await asyncio.wait(tasks, timeout=DRAIN_SECONDS_MAX)
+        _, late = await asyncio.wait(tasks, timeout=seconds)
         for task in late:
             self._telemetry.event("drain-incomplete", code=task.get_name())
             task.cancel()
@@ -78,8 +86,14 @@ class Supervisor:
                 well.cancel()
 
 
-def every(seconds: float, once: Callable[[], Awaitable[int]], *, nudge: asyncio.Event | None = None) -> Loop:
-    """Return a loop that calls `once`, again at once while there is work, else after `seconds` or a nudge."""
+def every(
+    seconds: float,
+    once: Callable[[], Awaitable[int]],
+    *,
+    nudge: asyncio.Event | None = None,
+    release: Callable[[], Awaitable[None]] | None = None,
+) -> Loop:
+    """Return a loop that calls `once`, again at once while there is work, else after `seconds` or a nudge; `release` when told to stop."""
 
     async def loop(stopping: asyncio.Event) -> None:
         while not stopping.is_set():
@@ -87,6 +101,8 @@ def every(seconds: float, once: Callable[[], Awaitable[int]], *, nudge: asyncio.
                 nudge.clear()
             if not await once():
                 await wait(stopping, seconds, nudge)
+        if release is not None:
+            await release()
 
     return loop
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from aiohttp import web
 
 from gateway.app.commands import Commands
+from gateway.app.keeping import Keeping
 from gateway.app.ports import Bus, Store
 from gateway.app.supervise import Loop, Supervisor
 from gateway.app.world import Holder
@@ -31,13 +32,19 @@ class Gateway:
     admin_port: int = 0
     holder: Holder | None = None
     store: Store | None = None
+    keeping: Keeping | None = None  # where there is a store
     bus: Bus | None = None
     commands: Commands | None = None
     read: tuple[Partners, Mapping[str, Adapter]] | None = None  # profiles and adapters, once they were
     listener: web.AppRunner | None = None  # for partners
+    leaving: asyncio.Event = field(default_factory=asyncio.Event)  # told to stop: not ready any more
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Run until `stop`, then drain: who asked is answered, what is under way comes to its end, and its reports are settled last."""
+        """Run until `stop`, then drain.
+
+        It says first that it is not ready, and goes on while a load balancer takes notice; then who asked is answered, what is under way
+        comes to its end, and its reports are settled last.
+        """
         closed = asyncio.Event()
         closing = asyncio.create_task(self._close(stop, closed))
         try:
@@ -47,6 +54,8 @@ class Gateway:
 
     async def _close(self, stop: asyncio.Event, closed: asyncio.Event) -> None:
         await stop.wait()
+        self.leaving.set()
         if self.listener is not None:
+            await asyncio.sleep(self.settings.leave_seconds)
             await self.listener.cleanup()
         closed.set()

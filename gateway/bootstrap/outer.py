@@ -58,7 +58,10 @@ async def add_edge(
     bounds = Bounds(
         answer_seconds=settings.limits.answer_seconds, poll_seconds=settings.limits.poll_seconds, questions_max=settings.limits.waiting_max
     )
-    edge = Edge(desk=desk, clock=SystemClock(), telemetry=telemetry, public=_public(settings, keys), readiness=readiness, bounds=bounds)
+    edge = Edge(
+        desk=desk, clock=SystemClock(), telemetry=telemetry, public=_public(settings, keys), readiness=readiness, bounds=bounds,
+        stopping=built.leaving,
+    )  # fmt: skip
     edge.clients = certificates_of(_partners(built)[0])
     runner = built.listener = app.runner(app.create(edge))
     await runner.setup()

@@ -14,7 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStateError, KafkaError
 
 from gateway.app.ports import BusUnavailableError, NoPartitionError, Outgoing, Record
-from gateway.contract.errors import InvariantError
+from gateway.contract.errors import InvariantError, OperatorError
 from gateway.core.limits import RECORD_BYTES_MAX
 
 PUBLISH_SECONDS_MAX: Final = 10.0  # then "unknown": the row is the truth and will be published again
@@ -206,6 +206,12 @@ async def _cut_off(producer: AIOKafkaProducer) -> None:
     producer._message_accumulator.fail_all(BusUnavailableError("given up"))  # noqa: SLF001 -- as above: its flush waits for these
 
 
+def _leave_for_good(consumer: AIOKafkaConsumer) -> None:
+    """Have `stop` leave the group where the member is static, too: the library lets such a one wait for the end of its session."""
+    if consumer._coordinator is not None:  # noqa: SLF001 -- the library has no public way
+        consumer._coordinator._group_instance_id = None  # noqa: SLF001 -- same
+
+
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka carries no types
     """Tells a subscription what it owns."""
 
@@ -255,9 +261,15 @@ class KafkaSubscription:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        """Leave; nothing uncommitted is committed."""
+        """Leave; nothing uncommitted is committed.
+
+        Who goes because it was told to leaves the group at once, so that others serve its partitions from now on. After a failure a
+        static member keeps its place: it is about to come back.
+        """
         self._owned = frozenset()
         if self._consumer is not None:
+            if not isinstance(exc[1], OperatorError):
+                _leave_for_good(self._consumer)
             await _stop(self._consumer)
 
     async def batch(self, *, max_records: int, wait_seconds: float) -> list[Record]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
@@ -13,6 +15,7 @@ import typer
 import uvloop
 
 from gateway import bootstrap
+from gateway.app.supervise import DRAIN_SECONDS_MAX
 from gateway.cli.errors import lines_of, stop
 from gateway.contract.errors import OperatorError
 from gateway.contract.loading import Adapter
@@ -24,6 +27,7 @@ from gateway.ops.settings import FOLDERS, ProcessRole, Settings, load_settings
 from gateway.ops.tls import server_context
 
 Loaded = TypeVar("Loaded")
+EXIT_OVERDUE: Final = 70  # ended, but not in order: something did not end in the time it has
 _INNER: Final = frozenset({ProcessRole.EMBEDDED, ProcessRole.INNER})
 _PUSHES: Final = frozenset({ProcessRole.EMBEDDED, ProcessRole.COURIER})
 _LISTENS: Final = frozenset({ProcessRole.EMBEDDED, ProcessRole.EDGE})
@@ -37,7 +41,10 @@ def serve(
     role: Annotated[ProcessRole | None, typer.Option(help="Which part of the gateway to run.  [default: as the settings say]")] = None,
     check: Annotated[bool, typer.Option("--check", help="Load what a start would, say what is wrong, listen to nothing.")] = False,
 ) -> None:
-    """Run the gateway until SIGTERM or SIGINT, then let it finish what is under way."""
+    """Run the gateway until SIGTERM or SIGINT, then let it finish what is under way.
+
+    It has ended 27 s after `limits.leave_seconds` at the latest. Exit code 0: in order; 70: not in that time, as by kill -9.
+    """
     settings = load_settings(config, over={"role": role} if role else {})
     telemetry.configure("INFO", json=not (settings.is_dev and sys.stderr.isatty()))
     faults = Check(settings).faults()  # before a start too, which would end at the first of them
@@ -52,13 +59,28 @@ def serve(
 async def _serve(settings: Settings) -> None:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
+    overdue = threading.Timer(settings.leave_seconds + DRAIN_SECONDS_MAX, _end_now)
+    overdue.daemon = True
+
+    def leave() -> None:
+        if not ended.is_set():
+            ended.set()
+            overdue.start()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
+        loop.add_signal_handler(number, leave)
     async with bootstrap.build(settings) as gateway:
         typer.echo("\n".join([*_head(settings), *_addresses(gateway)]))
         sys.stdout.flush()
         await gateway.run(ended)
     typer.echo("stopped")
+
+
+def _end_now() -> None:
+    """End as a crash would, which loses nothing: what is under way goes again when its lease ends."""
+    sys.stderr.write("not ended in time: killed\n")
+    sys.stderr.flush()
+    os._exit(EXIT_OVERDUE)
 
 
 def _head(settings: Settings) -> Iterator[str]:

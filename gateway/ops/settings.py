@@ -115,6 +115,7 @@ class Limits(_Table):
     answer_seconds: int = Field(default=20, ge=1, le=300)  # then 503: the same message may be sent again
     poll_seconds: int = Field(default=25, ge=0, le=300)  # how long an empty poll waits
     threads: int = Field(default=4, ge=1, le=64)  # for cryptography
+    leave_seconds: int = Field(default=3, ge=0, le=60)  # between SIGTERM and the end of listening: not ready, so that a balancer turns away
     lease_seconds: int = Field(default=LEASE_SECONDS_MAX, ge=2, le=LEASE_SECONDS_MAX)  # of an attempt: a dead worker delays a leg so long
 
 
@@ -174,6 +175,11 @@ class Settings(BaseSettings):
     def is_dev(self) -> bool:
         """Say whether checks that protect real data are off."""
         return self.profile is RunProfile.DEV
+
+    @property
+    def leave_seconds(self) -> float:
+        """How long a process that was told to stop goes on listening. Nobody balances the load of a developer's machine."""
+        return 0 if self.is_dev else self.limits.leave_seconds
 
     def problems(self) -> Iterator[Fault]:
         """Yield everything that is missing, contradictory or unsafe, each named by its key, with what would be right."""
