@@ -15,6 +15,7 @@ from gateway.testing.partner import GOOD, Behaviour
 from tests.acceptance.deployment import FRANCE
 from trials.judge import Kind as FaultKind
 from trials.load import Load
+from trials.network import CUT, FINE, Weather
 from trials.system import INNER_2, LEASE_SECONDS, System, Unavailable, embedded_system, end_at_once, scaled_system, small_disk
 
 DISK_MEGABYTES: Final = 96
@@ -141,21 +142,17 @@ def _fill(ballast: Path) -> int:
     return size
 
 
-async def _cut(scene: Scene) -> None:
+async def _weather(scene: Scene) -> None:
     link = scene.system.link
     if link is None:
         raise Unavailable("no link of our own")
-    ways = ["cut"] + (["delay 300ms 200ms", "loss 30%"] if link.has_netem else [])
-    how = scene.dice.choice(ways)
-    scene.say(f"between the courier and everybody else: {how}")
+    weather = scene.dice.choice(WEATHER)
+    scene.say(f"between the courier and everybody else: {weather}")
+    link.have(weather)
     try:
-        if how == "cut":
-            link.cut()
-        else:
-            link.hamper(*how.split())
         await scene.wait(BAD_SECONDS[0], LEASE_SECONDS + 3)
     finally:
-        link.mend()
+        link.have(FINE)
     scene.say("the link is good")
     await _all_ready(scene)
 
@@ -229,6 +226,7 @@ def on_a_small_disk(folder: Path) -> Iterator[System]:
 SLOW: Final = (Behaviour(delay_seconds=30),)
 REFUSING: Final = tuple(Behaviour(status=status) for status in (400, 401, 403, 404, 409, 413, 422, 429))
 CLOSING: Final = (Behaviour(drop=True), Behaviour(lose_answer=True), Behaviour(truncate=True, status=503, body=b"x"))
+WEATHER: Final = (CUT, Weather(delay_ms=300, jitter_ms=200), Weather(loss=0.3))
 ENDLESS: Final = (Behaviour(endless=True, status=500), Behaviour(endless=True, status=404))
 TWO: Final = partial(scaled_system, inners=2)
 APART: Final = partial(scaled_system, apart=True)
@@ -254,6 +252,6 @@ EVERY: Final[Sequence[Trial]] = (
     Trial("broker", "kill -9 and restart of the broker", scaled_system, _broker, wanted=30),
     Trial("postgres", "kill -9 and restart of PostgreSQL", scaled_system, _postgres, wanted=30),
     _steady("disk-full", "the database's disk is full", on_a_small_disk, _disk, wanted=30),
-    _steady("network", "the courier's network is cut; slow and lossy where the kernel has netem", APART, _cut, wanted=30),
+    _steady("network", "the courier's network is cut, slow or loses packets", APART, _weather, wanted=30),
 )
 BY_NAME: Final = {trial.name: trial for trial in EVERY}

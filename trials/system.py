@@ -32,7 +32,7 @@ from tests.acceptance.processes import Served
 from tests.services.kafka import KafkaServer, kafka_jars
 from tests.services.postgres import PostgresServer, create_database, postgres_bin
 from tests.services.processes import UnavailableError, alive, free_port
-from trials.network import Link
+from trials.network import FINE, Link
 
 LEASE_SECONDS: Final = 5  # of an attempt
 READY_SECONDS: Final = 60.0
@@ -196,7 +196,7 @@ def _courier_apart(gw: Deployment, processes: dict[str, Served], broker: int) ->
         try:
             yield link
         finally:
-            link.mend()
+            link.have(FINE)
             there.stop()
 
 
