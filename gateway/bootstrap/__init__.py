@@ -72,7 +72,7 @@ async def build(settings: Settings) -> AsyncIterator[Gateway]:
             desk = bus_desk
         if settings.role in {ProcessRole.EMBEDDED, ProcessRole.COURIER}:
             await add_courier(built, stack, telemetry)
-        readiness = readiness_of(built, desk, telemetry)
+        readiness = readiness_of(built, desk)
         if settings.role in {ProcessRole.EMBEDDED, ProcessRole.EDGE} and desk is not None:
             await add_edge(built, stack, desk=desk, telemetry=telemetry, readiness=readiness)
         await add_admin(built, stack, metrics, readiness)

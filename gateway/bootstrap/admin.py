@@ -10,6 +10,7 @@ from pathlib import Path
 from aiohttp import web
 
 from gateway.api import admin, commands
+from gateway.app.inside import Inside
 from gateway.app.keeping import Keeping
 from gateway.app.ports import Bus, Desk
 from gateway.bootstrap.built import Gateway
@@ -17,21 +18,23 @@ from gateway.bootstrap.reading import tls_of
 from gateway.buses.requests import BusDesk
 from gateway.contract.values import PartnerId
 from gateway.core.delivery import State
-from gateway.ops.system import SystemClock, SystemDice
-from gateway.ops.telemetry import Metrics, Telemetry
+from gateway.ops.system import SystemClock
+from gateway.ops.telemetry import Metrics
 
 
-def readiness_of(built: Gateway, desk: Desk | None, telemetry: Telemetry) -> Callable[[], Awaitable[list[str]]]:
-    """Return what asks store, bus and loops, and names those that do not answer."""
-    keeping = None if built.store is None else Keeping(built.store, clock=SystemClock(), dice=SystemDice(), telemetry=telemetry)
-    if keeping is not None:
-        built.loops["keeping"] = keeping.run
-    checks = {"store": keeping, "bus": built.bus}
+def readiness_of(built: Gateway, desk: Desk | None) -> Callable[[], Awaitable[list[str]]]:
+    """Return what asks store, bus, loops and, of an edge, inner; and names those that do not answer."""
+    checks = {"store": built.keeping, "bus": built.bus}
+    inside = Inside(desk, SystemClock(), answer_seconds=built.settings.limits.answer_seconds) if isinstance(desk, BusDesk) else None
+    if inside is not None:
+        built.loops["inside"] = inside.run
 
     async def missing() -> list[str]:
         found = [name for name, part in checks.items() if part is not None and not await _answers(part)]
         if isinstance(desk, BusDesk) and not desk.ready:
             found.append("replies")
+        if inside is not None and not found:  # else inner cannot be heard, and may be well
+            found += inside.missing()
         return sorted({*found, *built.supervisor.failing})
 
     return missing

@@ -16,7 +16,9 @@ from gateway.app.deadletters import DeadLetters
 from gateway.app.escalate import Escalate
 from gateway.app.hold import Hold
 from gateway.app.inbox import Inbox
+from gateway.app.inside import Insider
 from gateway.app.intake import Intake
+from gateway.app.keeping import Keeping
 from gateway.app.outgoing import Outgoings
 from gateway.app.partners import PartnerDesk
 from gateway.app.ports import Clock, Store
@@ -95,7 +97,9 @@ async def add_inner(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry,
     events = Events(store, bus, clock, telemetry=telemetry, source=settings.uri_base, holder=process)
     timers = Timers(store, settle, clock=clock)
     escalate = Escalate(store, holder, outgoings, clock=clock, dice=dice, telemetry=telemetry)
+    keeping = built.keeping = Keeping(store, clock=clock, dice=dice, telemetry=telemetry)
     built.loops |= {
+        "keeping": keeping.run,
         "submissions": until_stopped(requests.submissions.run),
         "remembered": until_stopped(requests.remembered.run),
         "seal": every(SEAL_SECONDS, seal.run_once),
@@ -109,7 +113,8 @@ async def add_inner(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry,
         "metrics": every(METRICS_SECONDS, _measure(store, requests, metrics, clock)),
     }
     if settings.role is ProcessRole.INNER:
-        server = RequestServer(bus, requests.answer_all, clock, telemetry)
+        insider = Insider(process, lambda: ["store"] if keeping.trouble else [])
+        server = RequestServer(bus, requests.answer_all, clock, telemetry, insider=insider)
         registers = sorted(kafka_shape(loaded.partners).registers)
         built.loops |= {"requests": until_stopped(server.run), "channels": Submissions(bus, intake, telemetry, registers).run}
     await _take_over(store, settings, loaded.world, at=clock.now())

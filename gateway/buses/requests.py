@@ -17,6 +17,7 @@ from typing import Annotated, Final, NoReturn
 import msgspec
 
 from gateway.app.codec import UNREADABLE
+from gateway.app.inside import READY, Insider
 from gateway.app.ports import (
     Answer,
     Bus,
@@ -168,11 +169,13 @@ AnswerBatch = Callable[[Sequence[Question]], Awaitable[list[Answer]]]
 class RequestServer:
     """Inner's side: takes questions in batches, answers them, and only then says that they are done."""
 
-    def __init__(self, bus: Bus, answer_batch: AnswerBatch, clock: Clock, telemetry: Telemetry) -> None:
+    def __init__(self, bus: Bus, answer_batch: AnswerBatch, clock: Clock, telemetry: Telemetry, *, insider: Insider | None = None) -> None:
+        """Answer by `answer_batch`; `insider` says to edges how this process is: without one, that nothing is missing."""
         self._bus = bus
         self._answer_batch = answer_batch
         self._clock = clock
         self._telemetry = telemetry
+        self._insider = insider or Insider("inner", list)
 
     async def run(self) -> NoReturn:
         """Serve until cancelled; join again after the bus has failed. A question cut short comes again to another inner."""
@@ -181,7 +184,10 @@ class RequestServer:
                 async with self._bus.subscribe([REQUESTS], group=REQUESTS_GROUP) as requests:
                     while True:
                         records = await requests.batch(max_records=BATCH_COUNT_MAX, wait_seconds=1.0)
-                        if replies := await self._answer(self._decoded(records)):
+                        asked = self._decoded(records)
+                        if words := self._say(asked):  # before the rest: a store that does not answer holds up that
+                            await self._publish(words)
+                        if replies := await self._answer([request for request in asked if request.question.kind != READY]):
                             await self._publish(replies)
                         await requests.commit(records)
             except BusUnavailableError as exc:
@@ -213,6 +219,16 @@ class RequestServer:
             else:
                 self._telemetry.event("request-deadline-too-far")
         return found
+
+    def _say(self, asked: Sequence[Request]) -> list[Outgoing]:
+        """Answer edges that ask how we are: late ones, too, for an edge whose clock is behind must hear that; not those long forgotten."""
+        now = self._clock.now()
+        oldest = now - timedelta(seconds=DEADLINE_SECONDS_MAX)
+        return [
+            _reply(request, self._insider.answer(late=request.deadline <= now))
+            for request in asked
+            if request.question.kind == READY and request.deadline > oldest
+        ]
 
     async def _answer(self, requests: Sequence[Request]) -> list[Outgoing]:
         """Answer what is still waited for; while the store does not work, try until nobody waits any more."""
