@@ -21,6 +21,7 @@ from gateway.contract.errors import InvariantError
 from gateway.contract.values import LegId, PartnerId
 from gateway.core import strict_json
 from gateway.core.commands import (
+    AttemptListing,
     DeadListing,
     Discarded,
     HoldListing,
@@ -71,6 +72,7 @@ class Commands:
             Command.LEG_INSPECT: lambda work, signed: look.inspect(work, LegId(arguments_of(signed, OneLeg).leg)),
             Command.LEG_READ: lambda work, signed: look.read(work, LegId(arguments_of(signed, OneLeg).leg)),
             Command.PARTNER_LIST: lambda work, signed: partners.list(work, arguments_of(signed, Nothing)),
+            Command.PARTNER_ATTEMPTS: lambda work, signed: partners.attempts(work, arguments_of(signed, AttemptListing)),
             Command.PARTNER_CHECK: lambda work, signed: partners.check(work, arguments_of(signed, OfPartner)),
             Command.PARTNER_PAUSE: lambda work, signed: partners.pause(work, arguments_of(signed, OfPartner)),
             Command.PARTNER_RESUME: lambda work, signed: partners.resume(work, arguments_of(signed, Paged)),

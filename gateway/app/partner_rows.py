@@ -1,15 +1,42 @@
-"""The rows of partners beside their legs, as a unit of work reads and writes them: how they stand, and their last check."""
+"""The rows of partners beside their legs, as a unit of work reads and writes them: how they stand, their last check, attempts."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from gateway.contract.values import LegId, PartnerId
+from gateway.contract.values import Jti, LegId, PartnerId
 from gateway.core.standing import Line, Span, Standing
 
 if TYPE_CHECKING:
     from gateway.app.ports import LegRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRow:
+    """One attempt at one leg, and what came of it. Ids and codes only."""
+
+    partner: PartnerId
+    leg_id: LegId
+    jti: Jti
+    number: int  # of the leg's attempts
+    at: datetime  # when its report was settled
+    code: str  # `ANSWERED`, or what the other side said
+    retry_after: int | None = None  # seconds the partner asked for
+    again_at: datetime | None = None  # when the leg goes again; none where it does not
+    attempt_id: int = 0  # given by the store: a later report has a greater one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptFilter:
+    """Which attempts of a partner."""
+
+    partner: PartnerId
+    since: datetime | None = None
+    failed: bool = False  # those alone
+    before: int | None = None  # the attempt that a page ended with
 
 
 class PartnerRows(Protocol):
@@ -32,3 +59,12 @@ class PartnerRows(Protocol):
 
     async def end_check(self, partner: PartnerId, check_id: LegId, code: str) -> bool:
         """Note what became of a partner's last check, once. Return whether it was that one."""
+
+    async def add_attempts(self, rows: Sequence[AttemptRow]) -> None:
+        """Insert attempts, in one statement."""
+
+    async def attempts(self, which: AttemptFilter, *, limit: int) -> list[AttemptRow]:
+        """Return attempts, newest first, without a lock."""
+
+    async def forget_attempts(self, before: datetime, *, limit: int) -> int:
+        """Delete attempts from before a time, at most `limit`; return how many."""

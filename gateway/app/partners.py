@@ -11,6 +11,7 @@ from gateway.app.aside import Done, move
 from gateway.app.hold import NOT_HELD
 from gateway.app.locked import Locked
 from gateway.app.outgoing import Outgoings
+from gateway.app.partner_rows import AttemptFilter, AttemptRow
 from gateway.app.ports import AsideFilter, Clock, Dice, LegRow, Outgoing, UnitOfWork
 from gateway.app.seal import CHANNEL, INBOX, encrypted
 from gateway.app.settle import Change, Settle
@@ -18,7 +19,7 @@ from gateway.app.world import Holder, World
 from gateway.contract.errors import GatewayError
 from gateway.contract.values import Jti, Lane, LegId, PartnerId, Ref, Sealed, SubjectKey
 from gateway.core import limits, tokens
-from gateway.core.commands import Nothing, OfPartner, Paged, Redelivery
+from gateway.core.commands import AttemptListing, Nothing, OfPartner, Paged, Redelivery
 from gateway.core.correction import taken_back
 from gateway.core.decided import HoldReason
 from gateway.core.delivery import Event, State
@@ -51,6 +52,15 @@ class PartnerDesk:
         return Done(
             value={"partners": [_row(id_, directory.find(id_), lines.get(id_, _NO_LINE), counts.get(id_, {}), now=now) for id_ in ids]}
         )
+
+    async def attempts(self, work: UnitOfWork, asked: AttemptListing) -> Done:
+        """Return what was tried at a partner, newest first, with `next` where there is more. Raises `MalformedError` for one unknown."""
+        which = AttemptFilter(partner=PartnerId(asked.partner), since=asked.since, failed=asked.failed, before=asked.after)
+        rows = await work.attempts(which, limit=asked.limit)
+        if not rows and asked.partner not in await work.partner_lines():
+            self._profile(asked)
+        more = rows[-1].attempt_id if len(rows) == asked.limit else None
+        return Done(value={"attempts": [_tried(row) for row in rows], "next": more})
 
     async def pause(self, work: UnitOfWork, asked: OfPartner) -> Done:
         """Claim nothing more for a partner; what is under way comes to its end."""
@@ -186,6 +196,13 @@ def _row(id_: PartnerId, profile: Profile | None, line: Line, counts: dict[str, 
         "transport": delivery.transport if delivery is not None else None, "circuit": circuit.position(now).value,
         "failures": circuit.failures, "open_until": _instant(circuit.open_until), "legs": counts,
         "oldest_due": _instant(line.oldest_due), "check": check,
+    }  # fmt: skip
+
+
+def _tried(row: AttemptRow) -> dict[str, Any]:
+    return {
+        "at": row.at.isoformat(), "leg": row.leg_id, "jti": row.jti, "attempt": row.number, "code": row.code,
+        "retry_after": row.retry_after, "again_at": _instant(row.again_at),
     }  # fmt: skip
 
 

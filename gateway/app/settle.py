@@ -4,6 +4,7 @@ The order is fixed: subjects are locked before legs, in key order, as everybody 
 The table in `core/delivery.py` says where a leg goes; this module says what follows from having gone there:
 
 * a courier's report moves the partner's circuit (`app/circuits.py`);
+* it is the end of an attempt, which is kept for a while (`gateway partner attempts`), as is the end of a lease;
 * a failure sets the next due time, or makes a dead letter when the profile's attempts are used up;
 * a delivery that owes a receipt is not the end: the profile's `receipt_seconds` begin;
 * at a leg's end the sender of the message is told, on its own channel, except about acknowledgements: theirs ends in row and evidence;
@@ -23,6 +24,7 @@ from typing import Final
 from gateway.app.circuits import Circuits, Said
 from gateway.app.locked import Locked
 from gateway.app.outgoing import Outgoings
+from gateway.app.partner_rows import AttemptRow
 from gateway.app.ports import Clock, Dice, LegRow, Store, Telemetry, UnitOfWork
 from gateway.app.records import leg_entry
 from gateway.app.world import Holder
@@ -84,10 +86,12 @@ class Settle:
         rows = await work.legs(sorted(lines))
         said: list[Said] = []
         changes = await _but_checks(work, changes, rows)
-        moved = self._moved(rows, changes, locked, said, now=now)
+        attempts: list[AttemptRow] = []
+        moved = self._moved(rows, changes, locked, said, attempts, now=now)
         if not moved:
             return []
         await work.save_legs(moved)
+        await work.add_attempts(attempts)
         closed = [leg for leg in moved if leg.state not in OPEN and rows[leg.leg_id].state in OPEN | {State.HELD}]
         ended = [leg for leg in moved if leg.ended_at is not None and leg.state is not rows[leg.leg_id].state]
         await work.stage_evidence([leg_entry(leg, now) for leg in moved if leg.state in ENDED | {State.HELD, State.PLANNED}])
@@ -118,7 +122,14 @@ class Settle:
         return list(lanes)
 
     def _moved(
-        self, rows: Mapping[LegId, LegRow], changes: Iterable[Change], locked: Locked, said: list[Said], *, now: datetime
+        self,
+        rows: Mapping[LegId, LegRow],
+        changes: Iterable[Change],
+        locked: Locked,
+        said: list[Said],
+        attempts: list[AttemptRow],
+        *,
+        now: datetime,
     ) -> list[LegRow]:
         moved: dict[LegId, LegRow] = {}
         for change in changes:
@@ -134,6 +145,7 @@ class Settle:
             if after is not None:
                 moved[change.leg_id] = after
                 said += filter(None, [_said(change)])
+                attempts += filter(None, [_tried(after, change, now)])
         return list(moved.values())
 
     def _after(self, leg: LegRow, change: Change, locked: Locked, *, now: datetime) -> LegRow | None:
@@ -213,6 +225,18 @@ def _said(change: Change) -> Said | None:
     if change.partner is None:
         return None
     return Said(partner=change.partner, event=change.event, code=change.code, retry_after=change.retry_after)
+
+
+def _tried(leg: LegRow, change: Change, now: datetime) -> AttemptRow | None:
+    """Return the attempt that a change tells the end of; what a person or a clock does to a leg is none."""
+    if change.attempt is None:
+        return None
+    code = ANSWERED if change.event is Event.DELIVERED else change.code or "unknown"
+    return AttemptRow(
+        partner=leg.partner, leg_id=leg.leg_id, jti=leg.jti, number=change.attempt, at=now, code=code,
+        retry_after=None if change.retry_after is None else int(change.retry_after.total_seconds()),
+        again_at=leg.due_at if leg.state is State.READY else None,
+    )  # fmt: skip
 
 
 async def _but_checks(work: UnitOfWork, changes: Sequence[Change], rows: Mapping[LegId, LegRow]) -> list[Change]:

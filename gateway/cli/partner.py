@@ -1,4 +1,4 @@
-"""`gateway partner`: how partners stand; pausing, suspending, resuming one, and seeing whether it can be reached."""
+"""`gateway partner`: how partners stand and what was tried; pausing, suspending, resuming one, and seeing whether it can be reached."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from rich.table import Table
 from gateway.cli import desk
 from gateway.cli.desk import OperatorFile
 from gateway.cli.errors import stop
+from gateway.core.limits import LIST_COUNT_MAX
 from gateway.core.operators import Command
 from gateway.core.standing import ANSWERED
 from gateway.testing.operator import OperatorClient
 
-app = typer.Typer(help="See how partners stand; pause, suspend, resume, check one.", no_args_is_help=True)
+app = typer.Typer(help="See how partners stand and what was tried; pause, suspend, resume, check one.", no_args_is_help=True)
 Partner = Annotated[str, typer.Argument(metavar="PARTNER", help="Id of the partner, as its profile names it.")]
 Wait = Annotated[float, typer.Option(min=1, help="Seconds to wait for what becomes of it.")]
 LOOK_SECONDS: Final = 0.5
@@ -54,6 +55,37 @@ def list_partners(operator: OperatorFile) -> None:
         table.add_row(
             row["partner"], row["standing"] + (" (profile)" if row["by_profile"] else ""), row["transport"] or "", circuit, legs,
             _minute(row["oldest_due"]), _last(row["check"]),
+        )  # fmt: skip
+    desk.screen().print(table)
+
+
+@app.command()
+def attempts(
+    partner: Partner,
+    operator: OperatorFile,
+    *,
+    since: Annotated[datetime | None, typer.Option(help="Only those settled since then or later (UTC).")] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Only those that failed.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+) -> None:
+    """List what was tried at a partner in the last 30 days, newest first: which leg and document, what came of it, when it goes again."""
+
+    async def work(client: OperatorClient) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        asked: dict[str, Any] = {"partner": partner, "since": since, "failed": failed or None, "after": None}
+        while len(found) < limit:
+            page = await desk.ask(client, Command.PARTNER_ATTEMPTS, asked | {"limit": min(limit - len(found), LIST_COUNT_MAX)})
+            found += page["attempts"]
+            if page["next"] is None:
+                break
+            asked["after"] = page["next"]
+        return found
+
+    table = Table("at", "leg", "document", "attempt", "came to", "asked to wait", "again at", box=None)
+    for row in desk.run(desk.read_me(operator), work):
+        asked_for = "" if row["retry_after"] is None else f"{row['retry_after']} s"
+        table.add_row(
+            _second(row["at"]), row["leg"], row["jti"], str(row["attempt"]), row["code"], asked_for, _second(row["again_at"])
         )  # fmt: skip
     desk.screen().print(table)
 
@@ -176,6 +208,10 @@ def _stand(operator: OperatorFile, command: Command, partner: str) -> None:
 
 def _last(check: Mapping[str, Any] | None) -> str:
     return "" if check is None else f"{check['code'] or 'no report yet'} {_minute(check['at'])}"
+
+
+def _second(at: str | None) -> str:
+    return "" if at is None else f"{at[:19]}Z"
 
 
 def _minute(at: str | None) -> str:

@@ -111,6 +111,15 @@ class Redelivery(Paged, frozen=True, kw_only=True):
     until: Instant | None = None
 
 
+class AttemptListing(OfPartner, frozen=True, kw_only=True):
+    """Which attempts at this partner, newest first, from behind the one `after` on."""
+
+    since: Instant | None = None
+    failed: bool = False  # those alone
+    after: Annotated[int, msgspec.Meta(ge=1, le=2**53)] | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=LIST_COUNT_MAX)] = LIST_COUNT_MAX
+
+
 class Nothing(_Arguments, frozen=True, kw_only=True):
     """Nothing to say."""
 

@@ -37,6 +37,7 @@ class Command(StrEnum):
     DEADLETTER_RETRY = "deadletter-retry"
     DEADLETTER_DISCARD = "deadletter-discard"
     PARTNER_LIST = "partner-list"
+    PARTNER_ATTEMPTS = "partner-attempts"
     PARTNER_CHECK = "partner-check"
     PARTNER_PAUSE = "partner-pause"
     PARTNER_RESUME = "partner-resume"
@@ -55,6 +56,7 @@ ROLES_OF: Final[Mapping[Command, frozenset[OperatorRole]]] = {  # what is not he
     Command.DEADLETTER_RETRY: frozenset({R.OFFICER, R.REVIEWER, R.ADMIN}),
     Command.DEADLETTER_DISCARD: frozenset({R.REVIEWER, R.ADMIN}),
     Command.PARTNER_LIST: frozenset(R),
+    Command.PARTNER_ATTEMPTS: frozenset(R),
     Command.PARTNER_CHECK: frozenset({R.OFFICER, R.ADMIN}),
     Command.PARTNER_PAUSE: frozenset({R.OFFICER, R.ADMIN}),
     Command.PARTNER_RESUME: frozenset({R.ADMIN}),
@@ -62,7 +64,9 @@ ROLES_OF: Final[Mapping[Command, frozenset[OperatorRole]]] = {  # what is not he
     Command.PARTNER_REDELIVER: frozenset({R.ADMIN}),
 }
 # ids and codes only: no evidence
-READING: Final = frozenset({Command.HOLD_LIST, Command.DEADLETTER_LIST, Command.LEG_INSPECT, Command.PARTNER_LIST})
+READING: Final = frozenset(
+    {Command.HOLD_LIST, Command.DEADLETTER_LIST, Command.LEG_INSPECT, Command.PARTNER_LIST, Command.PARTNER_ATTEMPTS}
+)
 JUSTIFIED: Final = frozenset({Command.LEG_READ})  # they show content
 
 

@@ -5,7 +5,23 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Insert, Select, Text, Update, and_, bindparam, literal, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    Delete,
+    Insert,
+    Select,
+    Text,
+    Update,
+    and_,
+    bindparam,
+    delete,
+    insert,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from gateway.core.delivery import State
@@ -14,6 +30,7 @@ from gateway.stores.types import Moment, StateName, at, lines
 
 CIRCUIT: Final = ("failures", "failing_since", "open_until", "asked_until", "woken_at")
 PARTNER: Final = bindparam("of_partner", type_=Text)
+ATTEMPT: Final = ("partner", "leg_id", "jti", "number", "at", "code", "retry_after", "again_at")
 NEW_CHECK: Final = ("check_id", "checked_at", "check_code")
 
 
@@ -111,3 +128,34 @@ def taken_since() -> Select[Any]:
     good = and_(leg.c.due_at < until, leg.c.expires_at > until, leg.c.delete_by > until)
     wanted = select(leg).where(leg.c.partner == PARTNER, leg.c.sent_at.is_not(None), taken, since, good, later)
     return wanted.order_by(leg.c.sent_at, leg.c.leg_id).limit(bindparam("limit", type_=BigInteger))
+
+
+# --- attempts ---------------------------------------------------------------------------------------------------------
+
+
+@cache
+def insert_attempts() -> Insert:
+    """Insert attempts, in the order of their reports."""
+    rows, table = lines(), t.attempt
+    new = [at(rows, position, table.c[name].type) for position, name in enumerate(ATTEMPT)]
+    return insert(table).from_select(ATTEMPT, select(*new).select_from(rows))
+
+
+@cache
+def attempts(*, failed: bool) -> Select[Any]:
+    """Read attempts of a partner, newest first, from behind the one that the page before ended with."""
+    table, last = t.attempt, t.attempt.alias("last")
+    before, since = bindparam("before", type_=BigInteger), bindparam("since", type_=Moment)
+    at_ = select(last.c.at).where(last.c.attempt_id == before).scalar_subquery()
+    older = or_(before.is_(None), tuple_(table.c.at, table.c.attempt_id) < tuple_(at_, before))
+    wanted = select(table).where(table.c.partner == PARTNER, or_(since.is_(None), table.c.at >= since), older)
+    wanted = wanted.where(t.FAILED) if failed else wanted
+    return wanted.order_by(table.c.at.desc(), table.c.attempt_id.desc()).limit(bindparam("limit", type_=BigInteger))
+
+
+@cache
+def forget_attempts() -> Delete:
+    """Delete old attempts: of the first so many rows, which are the oldest, those from before a time."""
+    table, oldest = t.attempt, t.attempt.alias("oldest")
+    first = select(oldest.c.attempt_id).order_by(oldest.c.attempt_id).limit(bindparam("limit", type_=BigInteger))
+    return delete(table).where(table.c.attempt_id.in_(first), table.c.at < bindparam("before", type_=Moment))

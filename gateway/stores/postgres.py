@@ -20,8 +20,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from gateway.app.ports import StoreUnavailableError, UnitOfWork
 from gateway.contract.errors import GatewayError, InvariantError
+from gateway.stores.connected import Translation
 from gateway.stores.schema import check_versions, upgrade
-from gateway.stores.sql import Translation, transaction
+from gateway.stores.sql import transaction
 
 CONNECTIONS_COUNT_MAX: Final = 10  # of one process
 CONNECT_SECONDS_MAX: Final = 10

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, fields
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import fields
 from datetime import datetime
 from typing import Any, Final, cast
 
-from sqlalchemy import Executable, Row
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy import Row
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.app.ports import (
     AsideCount,
@@ -23,18 +23,17 @@ from gateway.app.ports import (
     WatchRow,
     WrappedKey,
 )
-from gateway.contract.errors import GatewayError, InvariantError
+from gateway.contract.errors import InvariantError
 from gateway.contract.values import Jti, Lane, LegId, PartnerId, Ref, SubjectKey
-from gateway.core.circuit import Circuit
 from gateway.core.delivery import State
 from gateway.core.facts import Answered, Head
 from gateway.core.message import Signed
-from gateway.core.standing import Line as PartnerLine
-from gateway.core.standing import Span, Standing
+from gateway.core.standing import Span
 from gateway.stores import line_statements as line
 from gateway.stores import log_statements as log
 from gateway.stores import statements as s
-from gateway.stores.types import EPOCH, MICROSECOND
+from gateway.stores.connected import Translation, micros, singles
+from gateway.stores.partner_work import PartnerWork
 
 Line = tuple[PartnerId, SubjectKey]
 
@@ -42,23 +41,6 @@ LEG_FIELDS: Final = tuple(f.name for f in fields(LegRow) if f.name != "message")
 REFUSAL_FIELDS: Final = tuple(f.name for f in fields(RefusalRow) if f.name != "message")
 WATCH_FIELDS: Final = tuple(f.name for f in fields(WatchRow) if f.name != "message")
 MESSAGE_FIELDS: Final = tuple(f.name for f in fields(MessageRow) if f.name not in {"ref", "wrapped"})
-
-
-@dataclass(frozen=True, slots=True)
-class Translation:
-    """Turns what the library, the driver or the network raises into our errors."""
-
-    kinds: tuple[type[Exception], ...]
-    explain: Callable[[Exception], GatewayError]
-
-    @contextmanager
-    def __call__(self) -> Iterator[None]:
-        """Translate what is raised inside."""
-        try:
-            yield
-        except self.kinds as exc:
-            own = getattr(exc, "orig", None)  # of a column type that refused a value
-            raise (own if isinstance(own, GatewayError) else self.explain(exc)) from exc
 
 
 @asynccontextmanager
@@ -73,31 +55,8 @@ async def transaction(engine: AsyncEngine, translated: Translation, *, writes: b
             await connection.commit()
 
 
-class SqlUnitOfWork:
+class SqlUnitOfWork(PartnerWork):
     """One transaction on one connection."""
-
-    def __init__(self, connection: AsyncConnection, translated: Translation, *, writes: bool) -> None:
-        """Work on an open transaction. One that only reads takes no locks."""
-        self._connection, self._translated, self._writes = connection, translated, writes
-
-    async def _rows(self, statement: Executable, **values: Any) -> Sequence[Row[Any]]:
-        with self._translated():
-            return (await self._connection.execute(statement, values)).all()
-
-    async def _row(self, statement: Executable, **values: Any) -> Row[Any] | None:
-        rows = await self._rows(statement, **values)
-        return rows[0] if rows else None
-
-    async def _run(self, statement: Executable, **values: Any) -> int:
-        """Run one statement; return how many rows it touched."""
-        with self._translated():
-            return (await self._connection.execute(statement, values)).rowcount
-
-    async def _many(self, statement: Executable, rows: Sequence[dict[str, Any]]) -> None:
-        """Run one statement for many rows, in their order, in one call to the driver."""
-        if rows:
-            with self._translated():
-                await self._connection.execute(statement, rows)
 
     # --- intake
 
@@ -108,7 +67,7 @@ class SqlUnitOfWork:
             first.setdefault((signed.signer, signed.jti), signed)
         if not first:
             return set()
-        when = _micros(at)
+        when = micros(at)
         rows = await self._rows(s.claim(), lines=[[iss, jti, signed.digest, when] for (iss, jti), signed in sorted(first.items())])
         return {Ref(row.iss, row.jti) for row in rows}
 
@@ -136,7 +95,7 @@ class SqlUnitOfWork:
         """Insert missing subjects and lock all. One whose key was destroyed (erased) gets the new key given."""
         if not keys:
             return {}
-        await self._run(s.insert_subjects(), lines=_singles(keys))
+        await self._run(s.insert_subjects(), lines=singles(keys))
         seqs, wrapped = await self._lock(sorted(keys))
         missing = [key for key in seqs if key not in wrapped]
         new = [{"key": key, "epoch": keys[key].epoch, "wrapped": keys[key].wrapped} for key in missing]
@@ -150,7 +109,7 @@ class SqlUnitOfWork:
 
     async def _lock(self, keys: Sequence[SubjectKey]) -> tuple[dict[SubjectKey, int], dict[SubjectKey, WrappedKey]]:
         """Lock, then read the keys: in one statement they would come from the snapshot before the wait."""
-        wanted = _singles(keys)
+        wanted = singles(keys)
         seqs = {row.key: row.seq for row in await self._rows(s.lock_subjects(), lines=wanted)}
         wrapped = {row.key: WrappedKey(row.epoch, row.wrapped) for row in await self._rows(s.subject_keys(), lines=wanted)}
         return seqs, wrapped
@@ -162,7 +121,7 @@ class SqlUnitOfWork:
 
     async def answered(self, jtis: Sequence[Jti]) -> dict[Jti, Answered]:
         """Return the legs with these `jti`, with what their originals say."""
-        rows = await self._rows(s.answered(), lines=_singles(jtis)) if jtis else ()
+        rows = await self._rows(s.answered(), lines=singles(jtis)) if jtis else ()
         return {
             row.jti: Answered(row.leg_id, row.jti, row.partner, Ref(row.iss, row.of_jti), row.family, row.txn, row.subject, row.state)
             for row in rows
@@ -171,7 +130,7 @@ class SqlUnitOfWork:
     async def heads(self, keys: Sequence[SubjectKey], *, besides: PartnerId) -> dict[SubjectKey, list[Head]]:
         """Return what was said of subjects, oldest first, without what came by the channel `besides`: the gateway's own."""
         found: dict[SubjectKey, list[Head]] = {}
-        for row in await self._rows(s.heads(), lines=_singles(keys), besides=besides) if keys else ():
+        for row in await self._rows(s.heads(), lines=singles(keys), besides=besides) if keys else ():
             found.setdefault(row.subject, []).append(Head(Ref(row.iss, row.jti), row.family, row.txn, row.received_at))
         return found
 
@@ -179,8 +138,8 @@ class SqlUnitOfWork:
         """Insert missing senders and lock all; return when the urgent quota of each will be whole again."""
         if not senders:
             return {}
-        await self._run(line.insert_senders(), lines=_singles(senders))
-        return {row.sender: row.urgent_until for row in await self._rows(line.lock_senders(), lines=_singles(senders))}
+        await self._run(line.insert_senders(), lines=singles(senders))
+        return {row.sender: row.urgent_until for row in await self._rows(line.lock_senders(), lines=singles(senders))}
 
     async def save_senders(self, until: Mapping[PartnerId, datetime]) -> None:
         """Store when the urgent quotas of locked senders will be whole again."""
@@ -195,7 +154,7 @@ class SqlUnitOfWork:
     async def add_legs(self, rows: Sequence[LegRow]) -> None:
         """Insert legs, and the rows that their partners are locked by."""
         if rows:
-            await self._run(s.insert_partners(), lines=_singles({row.partner for row in rows}))
+            await self._run(s.insert_partners(), lines=singles({row.partner for row in rows}))
         await self._many(s.insert_legs(), [_values(row, LEG_FIELDS, **_of(row.message)) for row in rows])
 
     async def add_refusals(self, rows: Sequence[RefusalRow]) -> None:
@@ -221,7 +180,7 @@ class SqlUnitOfWork:
 
     async def undelivered_before(self, legs: Sequence[LegId]) -> set[LegId]:
         """Return those legs that have a held or dead leg of a smaller `seq` on the same (partner, subject)."""
-        return {row.leg_id for row in await self._rows(s.undelivered_before(), lines=_singles(legs))} if legs else set()
+        return {row.leg_id for row in await self._rows(s.undelivered_before(), lines=singles(legs))} if legs else set()
 
     # --- seal
 
@@ -238,59 +197,14 @@ class SqlUnitOfWork:
         [[count]] = await self._rows(s.under_way(), of_partner=partner, now=now)
         return int(count)
 
-    async def circuits(self, partners: Sequence[PartnerId]) -> dict[PartnerId, Circuit]:
-        """Lock the partners' rows that nobody else holds, and return their circuits; one without a leg has none."""
-        rows = await self._rows(line.circuits(), lines=_singles(partners)) if partners else ()
-        return {row.partner: _circuit(row) for row in rows}
-
-    async def troubles(self) -> dict[PartnerId, Circuit]:
-        """Return the circuits that are not at rest."""
-        return {row.partner: _circuit(row) for row in await self._rows(line.troubles())}
-
-    async def save_circuits(self, circuits: Mapping[PartnerId, Circuit]) -> None:
-        """Write the circuits of locked partners."""
-        rows = [
-            {"of_partner": id_, **{f"new_{name}": getattr(circuit, name) for name in line.CIRCUIT}} for id_, circuit in circuits.items()
-        ]
-        await self._many(line.save_circuit(), rows)
-
     async def wake(self, partner: PartnerId, now: datetime, *, limit: int) -> int:
         """Make legs of a locked partner due that wait after a failure."""
         return len(await self._rows(s.wake(), of_partner=partner, now=now, limit=limit))
-
-    async def standings(self) -> dict[PartnerId, Standing]:
-        """Return which partners are paused or suspended."""
-        return {row.partner: Standing(row.standing) for row in await self._rows(line.standings())}
-
-    async def set_standing(self, partner: PartnerId, standing: Standing) -> None:
-        """Write how a partner stands; its row is made if missing."""
-        await self._run(s.insert_partners(), lines=[[partner]])
-        await self._run(line.set_standing(), of_partner=partner, new_standing=standing.value)
-
-    async def partner_lines(self) -> dict[PartnerId, PartnerLine]:
-        """Return what is known of every partner that has a row."""
-        due = {row.partner: row.due_at for row in await self._rows(s.oldest_due_each())}
-        return {
-            row.partner: PartnerLine(
-                standing=Standing(row.standing), circuit=_circuit(row), check_id=row.check_id, checked_at=row.checked_at,
-                check_code=row.check_code, oldest_due=due.get(row.partner),
-            )
-            for row in await self._rows(line.partner_lines())
-        }  # fmt: skip
 
     async def taken_since(self, partner: PartnerId, span: Span, *, after: LegId | None, limit: int) -> list[LegRow]:
         """Return what a partner took in a span and what is good yet, in the order it was first sent."""
         given = {"of_partner": partner, "since": span.since, "until": span.until, "after": after or "", "limit": limit}
         return [_leg(row) for row in await self._rows(line.taken_since(), **given)]
-
-    async def begin_check(self, partner: PartnerId, check_id: LegId, at: datetime) -> None:
-        """Note a check of a partner; its row is made if missing."""
-        await self._run(s.insert_partners(), lines=[[partner]])
-        await self._run(line.begin_check(), of_partner=partner, new_check_id=check_id, new_checked_at=at, new_check_code=None)
-
-    async def end_check(self, partner: PartnerId, check_id: LegId, code: str) -> bool:
-        """Note what became of a partner's last check, once; return whether it was that one."""
-        return await self._run(line.end_check(), of_partner=partner, of_check_id=check_id, new_check_code=code) > 0
 
     async def claim_legs(self, partner: PartnerId, lane: Lane, *, now: datetime, until: datetime, limit: int) -> list[LegRow]:
         """Lease due ready legs, oldest first, only the head of each (partner, subject)."""
@@ -319,17 +233,17 @@ class SqlUnitOfWork:
 
     async def lines_of(self, leg_ids: Sequence[LegId]) -> dict[LegId, Line]:
         """Return the (partner, subject) of legs."""
-        rows = await self._rows(s.lines_of(), lines=_singles(leg_ids)) if leg_ids else ()
+        rows = await self._rows(s.lines_of(), lines=singles(leg_ids)) if leg_ids else ()
         return {row.leg_id: (row.partner, row.subject) for row in rows}
 
     async def legs(self, leg_ids: Sequence[LegId]) -> dict[LegId, LegRow]:
         """Read legs, locked for update where this unit of work writes."""
-        rows = await self._rows(s.legs(locked=self._writes), lines=_singles(leg_ids)) if leg_ids else ()
+        rows = await self._rows(s.legs(locked=self._writes), lines=singles(leg_ids)) if leg_ids else ()
         return {row.leg_id: _leg(row) for row in rows}
 
     async def legs_by_jti(self, partner: PartnerId, jtis: Sequence[Jti]) -> dict[Jti, LegRow]:
         """Read one partner's legs by their tokens' ids."""
-        rows = await self._rows(s.legs_by_jti(), of_partner=partner, lines=_singles(jtis)) if jtis else ()
+        rows = await self._rows(s.legs_by_jti(), of_partner=partner, lines=singles(jtis)) if jtis else ()
         return {row.jti: _leg(row) for row in rows}
 
     async def legs_of(self, message: Ref) -> list[LegRow]:
@@ -363,7 +277,7 @@ class SqlUnitOfWork:
 
     async def subject_keys(self, keys: Sequence[SubjectKey]) -> dict[SubjectKey, SubjectRow]:
         """Read subjects without a lock; one whose key is destroyed is not found."""
-        rows = await self._rows(s.subjects(), lines=_singles(keys)) if keys else ()
+        rows = await self._rows(s.subjects(), lines=singles(keys)) if keys else ()
         return {row.key: SubjectRow(key=row.key, seq=row.seq, epoch=row.epoch, wrapped=row.wrapped) for row in rows}
 
     async def oldest_due(self) -> datetime | None:
@@ -417,7 +331,7 @@ class SqlUnitOfWork:
 
     async def remember_requests(self, ids: Sequence[tuple[PartnerId, Jti, datetime]]) -> set[tuple[PartnerId, Jti]]:
         """Note request tokens' ids until their `exp`; return those that were new."""
-        rows = [[iss, jti, _micros(exp)] for iss, jti, exp in sorted(ids)]
+        rows = [[iss, jti, micros(exp)] for iss, jti, exp in sorted(ids)]
         return {(row.iss, row.jti) for row in await self._rows(s.remember_requests(), lines=rows)} if rows else set()
 
     async def forget_requests(self, now: datetime) -> None:
@@ -539,14 +453,6 @@ class SqlUnitOfWork:
         return {row.name: row.value for row in await self._rows(log.versions())}
 
 
-def _micros(moment: datetime) -> int:
-    return (moment - EPOCH) // MICROSECOND
-
-
-def _singles(values: Iterable[str]) -> list[list[str]]:
-    return [[value] for value in sorted(set(values))]
-
-
 def _pairs(refs: Iterable[Ref]) -> list[list[str]]:
     return [[ref.iss, ref.jti] for ref in sorted(set(refs))]
 
@@ -570,10 +476,6 @@ def _subjects(seqs: Mapping[SubjectKey, int], keys: Mapping[SubjectKey, WrappedK
 
 def _leg(row: Row[Any]) -> LegRow:
     return LegRow(message=Ref(row.message_iss, row.message_jti), **{name: getattr(row, name) for name in LEG_FIELDS})
-
-
-def _circuit(row: Row[Any]) -> Circuit:
-    return Circuit(**{name: getattr(row, name) for name in line.CIRCUIT})
 
 
 def _watch(row: Row[Any]) -> WatchRow:

@@ -23,8 +23,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from gateway.app.ports import StoreUnavailableError, UnitOfWork
 from gateway.contract.errors import GatewayError, InvariantError
+from gateway.stores.connected import Translation
 from gateway.stores.schema import check_versions, upgrade
-from gateway.stores.sql import SqlUnitOfWork, Translation, transaction
+from gateway.stores.sql import SqlUnitOfWork, transaction
 from gateway.stores.sqlite_thread import connect
 
 READERS_COUNT_MAX: Final = 4

@@ -9,12 +9,26 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, ForeignKey, ForeignKeyConstraint, Index, Integer, LargeBinary, MetaData, Table, Text, and_
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    and_,
+    literal_column,
+)
 
 from gateway.core.delivery import OPEN, State
+from gateway.core.standing import ANSWERED
 from gateway.stores.types import BIG_ID, LaneRank, Moment, Packed, StateName
 
-SCHEMA_VERSION: Final = 5  # of this code; the database stores its own and the oldest code version it supports
+SCHEMA_VERSION: Final = 6  # of this code; the database stores its own and the oldest code version it supports
 
 OPEN_STATES: Final = sorted(OPEN)
 CLAIMED_STATES: Final = sorted((State.READY, State.SENDING))  # by a worker, while it has a lease
@@ -183,6 +197,24 @@ partner_line: Final = Table(
     Column("check_code", Text),
     Column("checked_at", Moment),
 )
+
+attempt: Final = Table(
+    "attempt",
+    metadata,
+    Column("attempt_id", BIG_ID, primary_key=True, autoincrement=True),
+    Column("partner", Text, nullable=False),
+    Column("leg_id", Text, nullable=False),  # ids without a foreign key: what was tried is forgotten by its age, not with its leg
+    Column("jti", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("retry_after", Integer),  # seconds
+    Column("again_at", Moment),
+    sqlite_autoincrement=True,  # a page is read on from an id, which must not come to mean another
+)
+Index("ix_attempt_partner", attempt.c.partner, attempt.c.at, attempt.c.attempt_id)
+FAILED: Final = attempt.c.code != literal_column(f"'{ANSWERED}'")
+Index("ix_attempt_failed", attempt.c.partner, attempt.c.at, attempt.c.attempt_id, postgresql_where=FAILED, sqlite_where=FAILED)
 
 sender_line: Final = Table(
     "sender_line",

@@ -18,6 +18,7 @@ from gateway.core.delivery import State
 from gateway.core.facts import Answered, Head
 from gateway.core.message import Signed
 from gateway.testing.contract_store_aside import AsideContract
+from gateway.testing.contract_store_attempts import AttemptContract
 from gateway.testing.contract_store_circuits import CircuitContract
 from gateway.testing.contract_store_legs import LineContract, SealContract, SettleContract
 from gateway.testing.contract_store_upkeep import UpkeepContract
@@ -423,5 +424,6 @@ class StoreContract(
     WatchContract,
     EvidenceContract,
     UpkeepContract,
+    AttemptContract,
 ):
     """Everything that a store promises."""

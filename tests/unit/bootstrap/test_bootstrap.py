@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway import bootstrap
+from gateway.app.forget import Forget
 from gateway.bootstrap import inner
 from gateway.cli.devsetup import make_dev_setup
 from gateway.contract.errors import OperatorError
@@ -90,6 +91,6 @@ async def test_a_used_token_is_remembered_for_an_inner_whose_clock_is_behind(tmp
     async with open_store(f"sqlite:///{tmp_path}/gateway.db", dev=True) as store:
         for seconds, is_new in ((0, True), (60, False), (59, False), (1, True)):
             clock.advance(seconds=seconds)
-            await inner._forget(store, clock)()
+            await Forget(store, clock=clock).run_once()
             async with store.unit_of_work() as work:
                 assert bool(await work.remember_requests([used])) is is_new, clock.now()

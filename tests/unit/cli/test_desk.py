@@ -296,6 +296,28 @@ def in_turn(*answers):
     return lambda: web.json_response(next(turns))
 
 
+def attempt(number: int, code: str, **more: object) -> dict[str, object]:
+    return {"at": f"2026-11-21T09:00:0{number}+00:00", "leg": LEGS[0], "jti": LEGS[1], "attempt": number, "code": code} | {
+        "retry_after": None, "again_at": None,
+    } | more  # fmt: skip
+
+
+def test_attempts_are_listed_page_by_page_up_to_the_limit(gateway, me):
+    pages = [
+        {"attempts": [attempt(3, "delivered"), attempt(2, "timeout")], "next": 17},
+        {"attempts": [attempt(1, "http-503", retry_after=120, again_at="2026-11-21T09:02:01+00:00")], "next": 16},
+    ]
+    gateway.answer = in_turn(*pages)
+    told = run(me("auditor"), "partner", "attempts", "fr-police", "--limit", "3", "--failed", "--since", "2026-11-20")
+    assert told.exit_code == 0, told.output
+    lines = [" ".join(line.split()) for line in told.stdout.splitlines()]
+    assert lines[0] == "at leg document attempt came to asked to wait again at"
+    assert lines[2] == f"2026-11-21T09:00:02Z {LEGS[0]} {LEGS[1]} 2 timeout"
+    assert lines[3] == f"2026-11-21T09:00:01Z {LEGS[0]} {LEGS[1]} 1 http-503 120 s 2026-11-21T09:02:01Z"
+    asked = {"partner": "fr-police", "since": "2026-11-20T00:00:00+00:00", "failed": True}
+    assert gateway.commands == [("partner-attempts", asked | {"limit": 3}), ("partner-attempts", asked | {"limit": 1, "after": 17})]
+
+
 def test_partners_are_listed_as_they_stand(gateway, me):
     partners = [stands("http-503", standing="suspended", by_profile=True, circuit="open", failures=7), stands(partner="x", check=None)]
     gateway.answer = in_turn({"partners": partners})

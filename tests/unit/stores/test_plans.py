@@ -23,6 +23,7 @@ LINE, ID, PAIR = [["north", "anna"]], [["x"]], [["x", "y"]]
 PARTNER: dict[str, Any] = {"of_partner": "north", "now": NOW}
 CLAIM = PARTNER | {"until": NOW, "limit": 20}
 PK = "pk"
+ATTEMPTS: dict[str, Any] = {"of_partner": "north", "since": NOW, "before": 5, "limit": 9}
 PLANS = [
     (s.earlier(), {"lines": PAIR}, {"submission": {PK}}),
     (s.lock_subjects(), {"lines": ID}, {"subject": {PK}}),
@@ -64,6 +65,9 @@ PLANS = [
     ),
     (s.aside_counts(), {}, {"leg": {"ix_leg_set_aside"}}),
     (s.forget_requests(), {"now": NOW}, {"request_id": {"ix_request_id_exp"}}),
+    (line.attempts(failed=False), ATTEMPTS, {"attempt": {"ix_attempt_partner"}, "last": {PK}}),
+    (line.attempts(failed=True), ATTEMPTS, {"attempt": {"ix_attempt_failed"}, "last": {PK}}),
+    (line.forget_attempts(), {"before": NOW, "limit": 9}, {"attempt": {PK}, "oldest": {"nothing"}}),  # its first rows, by their ids
     (log.unstage(), {"lines": [[1]]}, {"evidence_staged": {PK}}),
     (log.log_nodes(), {"lines": [[0, 1]]}, {"evidence_node": {PK}}),
     (log.leaf_index(), {"leaf_hash": b"h"}, {"evidence_leaf": {"ix_evidence_leaf_leaf_hash"}}),
