@@ -102,7 +102,7 @@ def _wire(stack: ExitStack, here: str, there: str) -> subprocess.Popen[str]:
     """Start the process that makes two interfaces and carries packets between them: they go when it ends."""
     command = (sys.executable, "-m", "trials.network", "wire", here, there)
     wire = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # noqa: S603 -- ourselves
-    stack.callback(wire.wait)
+    stack.enter_context(wire)
     stack.callback(wire.kill)
     if wire.stdout is None or wire.stdout.readline() != "ready\n":
         why = wire.stderr.read().strip().splitlines()[-1:] if wire.stderr is not None else []
