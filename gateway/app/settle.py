@@ -221,8 +221,8 @@ class Settle:
 
 
 def _said(change: Change) -> Said | None:
-    """Return what a courier's report says of the partner; nothing else that happens to a leg says anything of it."""
-    if change.partner is None:
+    """Return what a courier's report says of the partner; nothing else says anything of it, nor an attempt that we cut short ourselves."""
+    if change.partner is None or change.event is Event.LEASE_ENDED:
         return None
     return Said(partner=change.partner, event=change.event, code=change.code, retry_after=change.retry_after)
 

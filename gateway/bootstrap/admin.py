@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Final
 
 from aiohttp import web
 
@@ -21,6 +22,8 @@ from gateway.core.delivery import State
 from gateway.ops.system import SystemClock
 from gateway.ops.telemetry import Metrics
 
+CLOSE_SECONDS: Final = 1.0  # for an operator's question under way when the process ends
+
 
 def readiness_of(built: Gateway, desk: Desk | None) -> Callable[[], Awaitable[list[str]]]:
     """Return what asks store, bus, loops and, of an edge, inner; and names those that do not answer."""
@@ -35,6 +38,8 @@ def readiness_of(built: Gateway, desk: Desk | None) -> Callable[[], Awaitable[li
             found.append("replies")
         if inside is not None and not found:  # else inner cannot be heard, and may be well
             found += inside.missing()
+        if built.leaving.is_set():
+            found.append("leaving")
         return sorted({*found, *built.supervisor.failing})
 
     return missing
@@ -60,7 +65,7 @@ async def add_admin(built: Gateway, stack: AsyncExitStack, metrics: Metrics, rea
 
     carry_out = built.commands.run if built.commands is not None else None
     made = admin.create(registry=metrics.registry, readiness=readiness, counts=counts, carry_out=carry_out)
-    runner = web.AppRunner(made, access_log=None)
+    runner = web.AppRunner(made, access_log=None, shutdown_timeout=CLOSE_SECONDS)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     listener = built.settings.admin_listener
@@ -72,7 +77,7 @@ async def add_admin(built: Gateway, stack: AsyncExitStack, metrics: Metrics, rea
 @asynccontextmanager
 async def command_socket(path: Path, verbs: Mapping[str, Callable[[], Awaitable[None]]]) -> AsyncIterator[None]:
     """Listen on a socket of the file system that its owner alone may use, until the end of the context."""
-    runner = web.AppRunner(commands.create(verbs), access_log=None)
+    runner = web.AppRunner(commands.create(verbs), access_log=None, shutdown_timeout=CLOSE_SECONDS)
     await runner.setup()
     path.unlink(missing_ok=True)  # noqa: ASYNC240 -- once, at start
     before = os.umask(0o177)  # the socket is born with mode 0600

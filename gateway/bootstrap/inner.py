@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from gateway.app.aside import Look
@@ -14,6 +14,7 @@ from gateway.app.commands import Commands
 from gateway.app.configured import digests_of, record, record_waivers
 from gateway.app.deadletters import DeadLetters
 from gateway.app.escalate import Escalate
+from gateway.app.forget import Forget
 from gateway.app.hold import Hold
 from gateway.app.inbox import Inbox
 from gateway.app.inside import Insider
@@ -21,7 +22,7 @@ from gateway.app.intake import Intake
 from gateway.app.keeping import Keeping
 from gateway.app.outgoing import Outgoings
 from gateway.app.partners import PartnerDesk
-from gateway.app.ports import Clock, Store
+from gateway.app.ports import Store
 from gateway.app.query import Query
 from gateway.app.requests import Requests
 from gateway.app.safe import Safe
@@ -50,7 +51,6 @@ TIMER_SECONDS: Final = 0.5
 SEQUENCE_SECONDS: Final = 0.5
 EVENTS_SECONDS: Final = 1.0
 FORGET_SECONDS: Final = 30.0
-REMEMBERED: Final = timedelta(seconds=60)  # a token that was used, after its end: the clock of another inner may be so far behind
 METRICS_SECONDS: Final = 5.0
 TURN_SECONDS: Final = 0.5  # between looks whether a key's time has come
 _CHANNELS: Final = "whose Kafka channels there are"
@@ -106,17 +106,17 @@ async def add_inner(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry,
         "settle": Outcomes(bus, settle, telemetry).run,
         "timers": every(TIMER_SECONDS, timers.run_once),
         "escalate": every(TIMER_SECONDS, escalate.run_once),
-        "sequence": every(SEQUENCE_SECONDS, _sequence(sequencer, telemetry)),
-        "events": every(EVENTS_SECONDS, events.run_once),
+        "sequence": every(SEQUENCE_SECONDS, _sequence(sequencer, telemetry), release=sequencer.release),
+        "events": every(EVENTS_SECONDS, events.run_once, release=events.release),
         "keys": every(TURN_SECONDS, turn.run_once),
-        "forget": every(FORGET_SECONDS, _forget(store, clock)),
+        "forget": every(FORGET_SECONDS, Forget(store, clock=clock).run_once),
         "metrics": every(METRICS_SECONDS, _measure(store, requests, metrics, clock)),
     }
     if settings.role is ProcessRole.INNER:
         insider = Insider(process, lambda: ["store"] if keeping.trouble else [])
         server = RequestServer(bus, requests.answer_all, clock, telemetry, insider=insider)
         registers = sorted(kafka_shape(loaded.partners).registers)
-        built.loops |= {"requests": until_stopped(server.run), "channels": Submissions(bus, intake, telemetry, registers).run}
+        built.loops |= {"requests": server.run, "channels": Submissions(bus, intake, telemetry, registers).run}
     await _take_over(store, settings, loaded.world, at=clock.now())
     if settings.admin_listener.socket is not None:
         verbs = {"reload": _reload(settings, keys_from, holder=holder, store=store, turn=turn, before=loaded.partners)}
@@ -181,15 +181,6 @@ def _sequence(sequencer: Sequencer, telemetry: Telemetry) -> Callable[[], Awaita
         except InvariantError:  # woken after the lease had ended: nothing was written, and the next run sees what the other did
             telemetry.event("sequencer-overtaken")
             return 0
-
-    return once
-
-
-def _forget(store: Store, clock: Clock) -> Callable[[], Awaitable[int]]:
-    async def once() -> int:
-        async with store.unit_of_work() as work:
-            await work.forget_requests(clock.now() - REMEMBERED)
-        return 0
 
     return once
 

@@ -31,6 +31,7 @@ from gateway.app.ports import (
     Subscription,
     Telemetry,
 )
+from gateway.app.supervise import wait
 from gateway.app.topics import EDGE_GROUP, REPLIES, REQUESTS, REQUESTS_GROUP
 from gateway.contract.errors import OperatorError
 from gateway.core.limits import BATCH_COUNT_MAX, RECORD_BYTES_MAX
@@ -41,6 +42,7 @@ REPLIES_COUNT_MAX: Final = 500  # taken from the bus at a time
 LOOK_SECONDS: Final = 0.5  # how soon a lost partition is noticed where no reply comes
 COMMIT_SECONDS: Final = 2.0  # replies are worthless when read again: their offsets need no hurry
 REJOIN_SECONDS: Final = 1.0  # after the bus failed
+TAKE_SECONDS: Final = 0.5  # how soon inner notices that it is to stop where no question comes
 DEADLINE_SECONDS_MAX: Final = 120  # a question from an edge that asks for more is not ours: no question may keep inner busy for long
 RETRY_SECONDS: Final = 0.2  # after the store failed: a question is tried until its deadline
 
@@ -177,13 +179,17 @@ class RequestServer:
         self._telemetry = telemetry
         self._insider = insider or Insider("inner", list)
 
-    async def run(self) -> NoReturn:
-        """Serve until cancelled; join again after the bus has failed. A question cut short comes again to another inner."""
-        while True:
+    async def run(self, stopping: asyncio.Event | None = None) -> None:
+        """Serve until `stopping`, the questions taken before answered; join again after the bus has failed.
+
+        A question cut short, by a cancellation, comes again to another inner.
+        """
+        stopping = stopping or asyncio.Event()
+        while not stopping.is_set():
             try:
                 async with self._bus.subscribe([REQUESTS], group=REQUESTS_GROUP) as requests:
-                    while True:
-                        records = await requests.batch(max_records=BATCH_COUNT_MAX, wait_seconds=1.0)
+                    while not stopping.is_set():
+                        records = await requests.batch(max_records=BATCH_COUNT_MAX, wait_seconds=TAKE_SECONDS)
                         asked = self._decoded(records)
                         if words := self._say(asked):  # before the rest: a store that does not answer holds up that
                             await self._publish(words)
@@ -192,7 +198,7 @@ class RequestServer:
                         await requests.commit(records)
             except BusUnavailableError as exc:
                 self._telemetry.event("bus-unavailable", code=str(exc))
-            await asyncio.sleep(REJOIN_SECONDS)
+                await wait(stopping, REJOIN_SECONDS)
 
     async def _publish(self, replies: Sequence[Outgoing]) -> None:
         """Publish replies; one whose question named a partition that does not exist is dropped, and takes no other with it."""
