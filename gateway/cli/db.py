@@ -23,10 +23,18 @@ app.command("reopen")(db_backup.reopen)
 
 
 @app.command("migrate")
-def migrate_command(url: Url = None, config: Config = None) -> None:
-    """Bring the database to this program's schema. Safe to repeat, and to run in several places at once."""
+def migrate_command(
+    url: Url = None,
+    config: Config = None,
+    *,
+    finish: Annotated[bool, typer.Option("--finish", help="Also take away what only older programs need; none may run any more.")] = False,
+) -> None:
+    """Bring the database to this program's schema, while the program before it still runs. Safe to repeat, and to run in several places.
+
+    An upgrade: migrate, replace the processes one by one, then migrate --finish.
+    """
     place = place_of(url, config)
-    _run(migrate(place.url, password=place.password))
+    _run(migrate(place.url, password=place.password, finish=finish))
     typer.echo(f"the database has schema version {SCHEMA_VERSION}")
 
 

@@ -39,11 +39,14 @@ async def open_store(url: str, *, password: str | None = None, dev: bool = False
         await store.close()
 
 
-async def migrate(url: str, *, password: str | None = None) -> None:
-    """Bring a database to this code's schema. Raises `StoreUnavailableError`."""
+async def migrate(url: str, *, password: str | None = None, finish: bool = False) -> None:
+    """Bring a database to this code's schema; with `finish` also by the steps that no older code survives.
+
+    A file of SQLite has one process, which is stopped meanwhile: all steps are run. Raises `StoreUnavailableError`.
+    """
     store = _store(url, password)
     try:
-        await store.migrate()
+        await (store.migrate() if isinstance(store, SqliteStore) else store.migrate(finish=finish))
     finally:
         await store.close()
 

@@ -10,10 +10,11 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Any, Final
 
 import asyncpg  # type: ignore[import-untyped]  # ships no types
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -21,14 +22,17 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from gateway.app.ports import StoreUnavailableError, UnitOfWork
 from gateway.contract.errors import GatewayError, InvariantError
 from gateway.stores.connected import Translation
-from gateway.stores.schema import check_versions, upgrade
+from gateway.stores.schema import APPLICATION, check_versions, refuse_older, upgrade
 from gateway.stores.sql import transaction
+from gateway.stores.tables import SCHEMA_VERSION
 
 CONNECTIONS_COUNT_MAX: Final = 10  # of one process
 CONNECT_SECONDS_MAX: Final = 10
 STATEMENT_SECONDS_MAX: Final = 30  # no statement of ours takes that long unless it waits for a lock that nobody releases
 MIGRATION_LOCK: Final = 0x6761_7465  # any number, the same in every process: two migrations never run at once
 DURABLE: Final = ("fsync", "synchronous_commit", "full_page_writes")
+LOCK_SECONDS_MAX: Final = 3  # for a migration to get a table that the gateway is working on
+CONNECTED: Final = text("SELECT application_name FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
 WORDS: Final = {  # by class or code of SQLSTATE, the longest that fits
     "08": "the connection is lost",
     "25006": "it takes no writes: is it a standby?",
@@ -79,12 +83,18 @@ class PostgresStore:
         async with transaction(self._readers, self._translated, writes=False) as work:
             yield work
 
-    async def migrate(self) -> None:
-        """Bring the schema to this code's; one process at a time. Raises `StoreUnavailableError`."""
+    async def migrate(self, *, finish: bool = False) -> None:
+        """Bring the schema to this code's, one process at a time: what older code survives, or all once no older code is connected.
+
+        Raises `StoreUnavailableError`, also where a lock is not to be had: who waits for one holds up everybody behind it.
+        """
         with self._translated():
             async with self._writers.begin() as connection:
                 await connection.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK)))
-                await connection.run_sync(upgrade)
+                await connection.execute(select(func.set_config("lock_timeout", f"{LOCK_SECONDS_MAX}s", True)))  # noqa: FBT003 -- of this transaction
+                if finish:
+                    refuse_older((await connection.execute(CONNECTED)).scalars())
+                await connection.run_sync(partial(upgrade, finish=finish))
 
     async def check(self) -> None:
         """Say that the server answers and the schema fits. Raises `StoreUnavailableError`."""
@@ -136,7 +146,7 @@ async def _connect(dsn: str) -> asyncpg.Connection[Any]:
         dsn,
         timeout=CONNECT_SECONDS_MAX,
         command_timeout=STATEMENT_SECONDS_MAX,
-        server_settings={"application_name": "gateway", "jit": "off"},
+        server_settings={"application_name": f"{APPLICATION}{SCHEMA_VERSION}", "jit": "off"},
     )
 
 
