@@ -6,7 +6,7 @@ by its own clock, one after another, and nobody meets a signature by a key that 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -26,6 +26,7 @@ class InForce:
     checkpoint: CheckpointSigner
     registers: Compartment = field(repr=False)
     referrals: Compartment = field(repr=False)
+    ends: Mapping[str, datetime]  # by use: until when a key of ours is there without a gap, its successors counted
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -51,6 +52,10 @@ class Turn:
         found = read(self._clock.now())
         self._read = read
         self._use(found)
+
+    def ends(self) -> Mapping[str, datetime]:
+        """Return until when there are keys of each use, as of now. Raises what `read` raises."""
+        return self._read(self._clock.now()).ends
 
     async def run_once(self) -> int:
         """Use the keys whose time has come. Raises what `read` raises where one has ended and none follows: it is used on."""

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from gateway.app.ports import Desk
-from gateway.app.supervise import Supervisor, until_stopped
+from gateway.app.supervise import Supervisor, every, until_stopped
 from gateway.bootstrap.admin import add_admin, readiness_of
 from gateway.bootstrap.broker import kafka_access, kafka_bus, kafka_shape
 from gateway.bootstrap.built import Gateway
@@ -29,6 +29,7 @@ from gateway.bootstrap.reading import (
 )
 from gateway.buses.memory import MemoryBus
 from gateway.buses.requests import BusDesk
+from gateway.ops.ending import CERTIFICATE, LOOK_SECONDS, Ending
 from gateway.ops.settings import ProcessRole, Settings
 from gateway.ops.system import SystemClock
 from gateway.ops.telemetry import Metrics, Telemetry
@@ -76,4 +77,6 @@ async def build(settings: Settings) -> AsyncIterator[Gateway]:
         if settings.role in {ProcessRole.EMBEDDED, ProcessRole.EDGE} and desk is not None:
             await add_edge(built, stack, desk=desk, telemetry=telemetry, readiness=readiness)
         await add_admin(built, stack, metrics, readiness)
+        certificates = Ending(CERTIFICATE, lambda: built.certificates, metrics.show_certificate, SystemClock(), telemetry)
+        built.loops["certificates"] = every(LOOK_SECONDS, certificates.run_once)
         yield built

@@ -21,6 +21,7 @@ from gateway.contract.values import PartnerId
 from gateway.core.delivery import State
 from gateway.ops.system import SystemClock
 from gateway.ops.telemetry import Metrics
+from gateway.ops.tls import end_of
 
 CLOSE_SECONDS: Final = 1.0  # for an operator's question under way when the process ends
 
@@ -70,6 +71,8 @@ async def add_admin(built: Gateway, stack: AsyncExitStack, metrics: Metrics, rea
     stack.push_async_callback(runner.cleanup)
     listener = built.settings.admin_listener
     tls = tls_of(listener.tls_certificate, listener.tls_key)
+    if tls is not None and listener.tls_certificate is not None:
+        built.certificates["admin"] = end_of(listener.tls_certificate)
     await web.TCPSite(runner, listener.host, listener.port, ssl_context=tls).start()
     built.admin_port = runner.addresses[0][1]
 

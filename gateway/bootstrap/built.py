@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
 from aiohttp import web
@@ -37,6 +38,7 @@ class Gateway:
     commands: Commands | None = None
     read: tuple[Partners, Mapping[str, Adapter]] | None = None  # profiles and adapters, once they were
     listener: web.AppRunner | None = None  # for partners
+    certificates: dict[str, datetime] = field(default_factory=dict)  # when that of each listener ends
     leaving: asyncio.Event = field(default_factory=asyncio.Event)  # told to stop: not ready any more
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -41,6 +41,7 @@ from gateway.buses.requests import RequestServer
 from gateway.contract.errors import InvariantError, OperatorError
 from gateway.keystores.files import FileKeystore
 from gateway.keystores.in_force import in_force
+from gateway.ops.ending import KEY, LOOK_SECONDS, Ending
 from gateway.ops.profiles import Partners
 from gateway.ops.settings import ProcessRole, Settings
 from gateway.ops.system import SystemClock, SystemDice
@@ -109,6 +110,7 @@ async def add_inner(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry,
         "sequence": every(SEQUENCE_SECONDS, _sequence(sequencer, telemetry), release=sequencer.release),
         "events": every(EVENTS_SECONDS, events.run_once, release=events.release),
         "keys": every(TURN_SECONDS, turn.run_once),
+        "key-ends": every(LOOK_SECONDS, Ending(KEY, turn.ends, metrics.show_key, clock, telemetry).run_once),
         "forget": every(FORGET_SECONDS, Forget(store, clock=clock).run_once),
         "metrics": every(METRICS_SECONDS, _measure(store, requests, metrics, clock)),
     }

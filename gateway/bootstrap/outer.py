@@ -26,7 +26,7 @@ from gateway.ops.profiles import Partners
 from gateway.ops.settings import ProcessRole, Settings
 from gateway.ops.system import SystemClock
 from gateway.ops.telemetry import Telemetry
-from gateway.ops.tls import renew
+from gateway.ops.tls import end_of, renew
 from gateway.ops.watch import Watch
 
 WATCH_SECONDS: Final = 2.0  # between looks whether certificate or key set are others
@@ -69,7 +69,7 @@ async def add_edge(
     listener = settings.partner_listener
     tls = tls_of(listener.tls_certificate, listener.tls_key, client_ca=listener.client_ca)
     site = web.TCPSite(runner, listener.host, listener.port, ssl_context=tls)
-    built.loops |= _watched(settings, keys, edge, tls=tls, telemetry=telemetry)
+    built.loops |= _watched(built, keys, edge, tls=tls, telemetry=telemetry)
     await site.start()
     built.port = runner.addresses[0][1]
 
@@ -83,8 +83,9 @@ def _partners(built: Gateway) -> tuple[Partners, Mapping[str, Adapter]]:
     return built.read
 
 
-def _watched(settings: Settings, keys: FileKeystore, edge: Edge, *, tls: ssl.SSLContext | None, telemetry: Telemetry) -> dict[str, Loop]:
+def _watched(built: Gateway, keys: FileKeystore, edge: Edge, *, tls: ssl.SSLContext | None, telemetry: Telemetry) -> dict[str, Loop]:
     """Return loops that read the key set and the certificate of partners' listener again when they are others."""
+    settings = built.settings
 
     def publish() -> None:
         edge.public = replace(edge.public, jwks=_jwks(keys.own()), key_set=keys.key_set())
@@ -93,7 +94,13 @@ def _watched(settings: Settings, keys: FileKeystore, edge: Edge, *, tls: ssl.SSL
     watches = [Watch([public, public.with_suffix(".jwt")], publish, telemetry, name="key-set-not-read")]
     if tls is not None and listener.tls_certificate is not None and listener.tls_key is not None:
         files = listener.tls_certificate, listener.tls_key
-        watches.append(Watch(files, lambda: renew(tls, *files), telemetry, name="certificate-not-read"))
+
+        def take() -> None:
+            renew(tls, *files)
+            built.certificates["partners"] = end_of(files[0])  # of what is shown, not of what lies there
+
+        built.certificates["partners"] = end_of(files[0])
+        watches.append(Watch(files, take, telemetry, name="certificate-not-read"))
     return {f"watch-{number}": every(WATCH_SECONDS, watch.run_once) for number, watch in enumerate(watches)}
 
 

@@ -25,6 +25,7 @@ WARNINGS: Final = frozenset(
         *("loop-waits", "record-unreadable", "report-ignored", "report-lost", "message-quarantined", "drain-incomplete", "leg-dead"),
         *("leg-not-sealed", "sender-not-told", "request-failed", "events-overtaken", "answered-not-deleted", "command-refused"),
         *("circuit-open", "partner-asked-to-wait", "store-refuses", "bus-unavailable"),
+        *("certificate-expires", "certificate-ended", "certificate-not-read", "key-expires", "key-ended"),
         *("safeguarding-unanswered", "safeguarding-lapsed", "escalation-incomplete"),
     }
 )
@@ -94,6 +95,12 @@ class Metrics:
         self.failing = Gauge(
             "gateway_failing_seconds", "Since when a partner's endpoint has not answered", ["partner"], registry=self.registry
         )
+        self.certificates = Gauge(
+            "gateway_certificate_seconds_left", "Until the certificate of a listener ends", ["listener"], registry=self.registry
+        )
+        self.keys = Gauge(
+            "gateway_key_seconds_left", "Until the last key of a use ends, its successors counted", ["use"], registry=self.registry
+        )
         self.seconds = Histogram("gateway_seconds", "Durations by name", ["name"], registry=self.registry)
 
     def show_legs(self, counts: Mapping[tuple[PartnerId, Any], int]) -> None:
@@ -110,6 +117,14 @@ class Metrics:
             self.circuits.labels(partner, circuit.position(now).value).set(1)
             if circuit.failing_since is not None:
                 self.failing.labels(partner).set((now - circuit.failing_since).total_seconds())
+
+    def show_certificate(self, listener: str, seconds: float) -> None:
+        """Show how long the certificate of a listener is good."""
+        self.certificates.labels(listener).set(seconds)
+
+    def show_key(self, use: str, seconds: float) -> None:
+        """Show how long there is a key of a use."""
+        self.keys.labels(use).set(seconds)
 
     def show_overdue(self, counts: Mapping[str, int]) -> None:
         """Replace the gauge of missed deadlines by what the store counted."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ssl
+from datetime import datetime
 from pathlib import Path
+
+from cryptography import x509
 
 from gateway.contract.errors import OperatorError
 
@@ -34,6 +37,14 @@ def server_context(certificate: Path, key: Path, *, client_ca: Path | None = Non
             raise TlsError("client_ca", "must be a PEM file of certificates") from exc
         context.verify_mode = ssl.CERT_OPTIONAL
     return context
+
+
+def end_of(certificate: Path) -> datetime:
+    """Return when the first certificate of a chain ends: from then on nobody believes the chain. Raises `TlsError`."""
+    try:
+        return min(each.not_valid_after_utc for each in x509.load_pem_x509_certificates(certificate.read_bytes()))
+    except (OSError, ValueError) as exc:
+        raise TlsError("tls_certificate", "must be a PEM file of certificates") from exc
 
 
 def renew(context: ssl.SSLContext, certificate: Path, key: Path, *, passphrase: str = "") -> None:
