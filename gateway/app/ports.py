@@ -410,6 +410,9 @@ class UnitOfWork(PartnerRows, Protocol):
     async def destroy_keys(self, *, messages: Sequence[Ref], subjects: Sequence[SubjectKey], epochs: Sequence[str]) -> int:
         """Delete keys of messages, of subjects, and of all subjects under an epoch; return how many there were."""
 
+    async def database_time(self) -> datetime:
+        """Return what time it is where the database runs, as of the beginning of this transaction."""
+
     # cursors of projections (gw.events)
     async def cursor(self, name: str) -> int:
         """Return the stored position of a projection, 0 at first."""

@@ -10,6 +10,7 @@ REQUESTS: Final = "gw.requests"
 REPLIES: Final = "gw.replies"
 OUTCOMES: Final = "gw.outcomes"
 EVENTS: Final = "gw.events"
+DELIVERIES: Final = "gw.deliveries."  # before a courier's shard and a lane
 
 EDGE_GROUP: Final = "gw.edge"  # on the replies, with static membership
 INNER_GROUPS: Final = "gw.inner."  # inner's groups start with it: one for each loop, so that no loop's rebalance stops another
@@ -35,7 +36,7 @@ def results_group(partner: PartnerId) -> str:
 
 def deliveries(shard: str, lane: Lane) -> str:
     """Name the topic that carries a courier shard's work of one lane."""
-    return f"gw.deliveries.{shard}.{lane}"
+    return f"{DELIVERIES}{shard}.{lane}"
 
 
 def courier_group(shard: str, lane: Lane) -> str:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from gateway.app.ports import Desk
+from gateway.app.skew import COMPARE_SECONDS, Comparison, Skew
 from gateway.app.supervise import Supervisor, every, until_stopped
 from gateway.bootstrap.admin import add_admin, readiness_of
 from gateway.bootstrap.broker import kafka_access, kafka_bus, kafka_shape
@@ -62,11 +63,14 @@ async def build(settings: Settings) -> AsyncIterator[Gateway]:
     telemetry = Telemetry(metrics)
     built = Gateway(settings, Supervisor(telemetry), {})
     async with AsyncExitStack() as stack:
-        built.bus = MemoryBus() if settings.bus.kind == "memory" else kafka_bus(settings)
+        skew = Skew(metrics.show_skew, SystemClock(), telemetry)
+        built.bus = MemoryBus() if settings.bus.kind == "memory" else kafka_bus(settings, skew)
         stack.push_async_callback(built.bus.close)
         desk: Desk | None = None
         if settings.role in {ProcessRole.EMBEDDED, ProcessRole.INNER}:
             desk = await add_inner(built, stack, telemetry, metrics)
+        if settings.role is ProcessRole.INNER and built.store is not None:
+            built.loops["clocks"] = every(COMPARE_SECONDS, Comparison(built.store, skew, SystemClock()).run_once)
         if settings.role is ProcessRole.EDGE:
             bus_desk = BusDesk(built.bus, SystemClock(), telemetry, static_id=settings.static_id)
             built.loops["replies"] = until_stopped(bus_desk.run)

@@ -6,9 +6,12 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from gateway.app.ports import Bus, BusUnavailableError
+from gateway.app.skew import Skew
 from gateway.buses.kafka_plan import Shape, least, make_plan
+from gateway.buses.stamped import StampedBus
 from gateway.ops.profiles import Partners
 from gateway.ops.settings import ProcessRole, Settings
+from gateway.ops.system import SystemClock
 
 if TYPE_CHECKING:
     from gateway.buses.kafka import KafkaAccess
@@ -28,11 +31,12 @@ def kafka_access(settings: Settings) -> KafkaAccess:
     )  # fmt: skip
 
 
-def kafka_bus(settings: Settings) -> Bus:
-    """Return the bus over Kafka."""
+def kafka_bus(settings: Settings, skew: Skew) -> Bus:
+    """Return the bus over Kafka; what comes from a clock ahead of ours is told to `skew`."""
     from gateway.buses.kafka import KafkaBus  # noqa: PLC0415 -- as above
 
-    return KafkaBus(kafka_access(settings))
+    name = f"{settings.role}/{settings.static_id}" if settings.static_id else settings.role.value
+    return StampedBus(KafkaBus(kafka_access(settings)), skew, SystemClock(), name=name)
 
 
 def kafka_shape(partners: Partners) -> Shape:

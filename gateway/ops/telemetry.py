@@ -25,7 +25,7 @@ WARNINGS: Final = frozenset(
         *("loop-waits", "record-unreadable", "report-ignored", "report-lost", "message-quarantined", "drain-incomplete", "leg-dead"),
         *("leg-not-sealed", "sender-not-told", "request-failed", "events-overtaken", "answered-not-deleted", "command-refused"),
         *("circuit-open", "partner-asked-to-wait", "store-refuses", "bus-unavailable"),
-        *("certificate-expires", "certificate-ended", "certificate-not-read", "key-expires", "key-ended"),
+        *("clock-skew", "certificate-expires", "certificate-ended", "certificate-not-read", "key-expires", "key-ended"),
         *("safeguarding-unanswered", "safeguarding-lapsed", "escalation-incomplete"),
     }
 )
@@ -101,6 +101,9 @@ class Metrics:
         self.keys = Gauge(
             "gateway_key_seconds_left", "Until the last key of a use ends, its successors counted", ["use"], registry=self.registry
         )
+        self.skew = Gauge(
+            "gateway_clock_skew_seconds", "By how much another's clock is ahead of ours, at least", ["whose"], registry=self.registry
+        )
         self.seconds = Histogram("gateway_seconds", "Durations by name", ["name"], registry=self.registry)
 
     def show_legs(self, counts: Mapping[tuple[PartnerId, Any], int]) -> None:
@@ -125,6 +128,10 @@ class Metrics:
     def show_key(self, use: str, seconds: float) -> None:
         """Show how long there is a key of a use."""
         self.keys.labels(use).set(seconds)
+
+    def show_skew(self, whose: str, seconds: float) -> None:
+        """Show by how much the clock of a role, or of the database, is ahead of ours; below zero: behind."""
+        self.skew.labels(whose).set(seconds)
 
     def show_overdue(self, counts: Mapping[str, int]) -> None:
         """Replace the gauge of missed deadlines by what the store counted."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Executable, Row
+from sqlalchemy import Executable, Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.contract.errors import GatewayError
@@ -51,6 +51,12 @@ class Connected:
         """Run one statement; return how many rows it touched."""
         with self._translated():
             return (await self._connection.execute(statement, values)).rowcount
+
+    async def database_time(self) -> datetime:
+        """Return the time of the database: PostgreSQL's with its zone, SQLite's in whole seconds and UTC."""
+        [[now]] = await self._rows(select(func.current_timestamp()))
+        found: datetime = now
+        return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
     async def _many(self, statement: Executable, rows: Sequence[dict[str, Any]]) -> None:
         """Run one statement for many rows, in their order, in one call to the driver."""

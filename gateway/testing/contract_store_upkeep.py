@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from gateway.app.ports import Store, WrappedKey
 from gateway.contract.values import LegId
@@ -42,6 +43,12 @@ class UpkeepContract:
             assert await work.epochs() == {KEY.epoch: 1, NEXT.epoch: 1}
             assert await work.keys_under(NEXT.epoch, 9) == {ANNA: NEXT.wrapped}
             assert (await work.subject_keys([ANNA]))[ANNA].wrapped == NEXT.wrapped
+
+    async def test_it_says_what_time_it_is_where_it_runs(self, store: Store) -> None:
+        before = datetime.now(UTC)
+        async with store.reading() as work:
+            found = await work.database_time()
+        assert before - timedelta(seconds=2) <= found <= datetime.now(UTC) + timedelta(seconds=2)
 
     async def test_destroyed_keys_are_gone_and_counted(self, store: Store) -> None:
         await put(store, messages=("m1", "m2"))
