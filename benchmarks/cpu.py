@@ -1,12 +1,15 @@
-"""What processes have used of the processors: wall-clock figures of a busy machine say little alone."""
+"""What processes have used of the machine: wall-clock figures of a busy one say little alone."""
 
 from __future__ import annotations
 
 import os
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 TICKS = os.sysconf("SC_CLK_TCK")
+CLIENTS = frozenset({"register", "partners"})
 
 
 def cpu_seconds(pid: int) -> float:
@@ -27,3 +30,19 @@ def cpu_seconds(pid: int) -> float:
         total += times.get(one, 0.0)
         wanted += children[one]
     return total
+
+
+def resident_mib(pid: int) -> float:
+    """Return the resident memory of a process."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
+def gateway_cores(found: Mapping[str, Any]) -> float:
+    """Return how many processors the gateway's own processes kept busy."""
+    return float(sum(cores for name, cores in found["cores"].items() if name not in CLIENTS))
+
+
+def clients_cores(found: Mapping[str, Any]) -> float:
+    """Return how many the register and the partners kept busy beside it."""
+    return float(sum(cores for name, cores in found["cores"].items() if name in CLIENTS))

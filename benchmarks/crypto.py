@@ -19,7 +19,8 @@ from benchmarks.notices import LEGS, PARTNERS, RECIPIENTS, SENDER, WINDOW, notic
 from gateway.contract.values import Jti, PartnerId
 from gateway.core import acknowledge, receipts, tokens
 from gateway.core.acknowledge import Author, LegEnd
-from gateway.core.admission import Accepted, admit
+from gateway.core.admission import Accepted, Rejected, admit
+from gateway.core.decided import Decision
 from gateway.core.decision import decide
 from gateway.core.facts import NO_FACTS
 from gateway.core.keys import EncryptionKey, SigningKey, Use, VerifyKey
@@ -83,12 +84,20 @@ def keys_of(there: House) -> Keys:
     )  # fmt: skip
 
 
+def _decided(there: House, accepted: Accepted) -> Decision:
+    now, dice = there.clock.now(), SystemDice()
+    decision = decide(accepted, NO_FACTS, grounds=there.holder.current.grounds, now=now, new_id=lambda: dice.uuid7(now))
+    if isinstance(decision, Rejected):
+        raise TypeError(decision)
+    return decision
+
+
 def work_of(there: House, sealed: bytes) -> Work:
     """Take one message through every pure step, to know what is to be signed."""
     world, now, dice = there.holder.current, there.clock.now(), SystemDice()
     accepted = _accepted(there, sealed)
     message = accepted.message
-    decision = decide(accepted, NO_FACTS, grounds=world.grounds, now=now, new_id=lambda: dice.uuid7(now))
+    decision = _decided(there, accepted)
     head = receipts.Head(GATEWAY, dice.uuid7(now), now)
     signed = Signed(message.iss, message.jti, message.digest)
     documents = []
@@ -197,7 +206,7 @@ def steps(there: House, sealed: Sequence[bytes], works: Sequence[Work], keys: Ke
         reference=context.reference, tables=context.tables, sender=context.directory.by_id(PartnerId(SENDER)),
         environment=context.environment, now=now,
     )  # fmt: skip
-    decisions = [decide(each, NO_FACTS, grounds=world.grounds, now=now, new_id=lambda: dice.uuid7(now)) for each in accepted]
+    decisions = [_decided(there, each) for each in accepted]
     legs = [(message, leg) for message, decision in zip(messages, decisions, strict=True) for leg in decision.legs]
     requests = [work.request for work in works]
     documents = [(partner, claims) for work in works for partner, claims in work.documents]

@@ -17,7 +17,7 @@ from benchmarks.notices import PARTNERS, RECIPIENTS, SENDER, WINDOW
 from gateway.buses.kafka import KafkaAccess
 from gateway.buses.kafka_plan import WAIVER, Shape, make_plan
 from gateway.buses.kafka_setup import KafkaSetup
-from gateway.cli.devsetup import DevSetup, free_ports, make_dev_setup
+from gateway.cli.devsetup import DevSetup, make_dev_setup
 from gateway.contract.values import Environment, PartnerId
 from gateway.ops.settings import ProcessRole
 from gateway.stores.open import migrate
@@ -27,6 +27,7 @@ from tests.services.processes import stop, wait_for_port
 
 SERVE = "import typer; from gateway.cli.serve import serve; typer.run(serve)"
 SCALED_OUT = (ProcessRole.INNER, ProcessRole.EDGE, ProcessRole.COURIER)
+WITH_STORE = (ProcessRole.EMBEDDED, ProcessRole.INNER)
 READY_SECONDS = 60
 Result = dict[str, Any]
 
@@ -93,6 +94,25 @@ def submit(setup: DevSetup, messages: int, at_once: int, watched: Mapping[str, i
     return result
 
 
+@contextmanager
+def running(setup: DevSetup) -> Iterator[dict[str, int]]:
+    """Run every role of the gateway until it is ready; yield the processes."""
+    with ExitStack() as stack:
+        pids = {str(role): stack.enter_context(gateway(setup, role)) for role in setup.settings}
+        wait_until_ready(setup)
+        yield pids
+
+
+@contextmanager
+def made(form: str, folder: Path, **more: Any) -> Iterator[DevSetup]:
+    """Make what a form needs, its services running; `more` is of `make_dev_setup`. Raises `UnavailableError`."""
+    if form == "embedded":
+        yield make_dev_setup(folder, **more)
+        return
+    with kafka_service() as kafka, postgres_service() as postgres:
+        yield _scaled_setup(folder, kafka, postgres, **more)
+
+
 def embedded(folder: Path, messages: int, at_once: int) -> Result:
     """One `gateway serve` process, SQLite with full synchronisation."""
     setup = make_dev_setup(folder, partners=PARTNERS, profiles=_windows())
@@ -104,13 +124,13 @@ def scaled_out(folder: Path, messages: int, at_once: int) -> Result:
     """Edge, inner and courier on a Kafka with SASL_SSL and access rules, and a PostgreSQL with fsync. Raises `UnavailableError`."""
     with ExitStack() as stack:
         kafka, postgres = stack.enter_context(kafka_service()), stack.enter_context(postgres_service())
-        setup = _scaled_setup(folder, kafka, postgres)
+        setup = _scaled_setup(folder, kafka, postgres, partners=PARTNERS, profiles=_windows())
         watched = {"kafka": kafka.pid, "postgres": postgres.pid, "partners": stack.enter_context(receivers(setup))}
         watched |= {str(role): stack.enter_context(gateway(setup, role)) for role in SCALED_OUT}
         return submit(setup, messages, at_once, watched)
 
 
-def _scaled_setup(folder: Path, kafka: KafkaSettings, postgres: PostgresSettings) -> DevSetup:
+def _scaled_setup(folder: Path, kafka: KafkaSettings, postgres: PostgresSettings, **more: Any) -> DevSetup:
     database = postgres.database(asyncio.run(create_database(postgres)))
     asyncio.run(migrate(database))
     access = KafkaAccess(bootstrap=kafka.bootstrap, user=kafka.user, password=kafka.password, ca_file=kafka.ca_file)
@@ -121,11 +141,8 @@ def _scaled_setup(folder: Path, kafka: KafkaSettings, postgres: PostgresSettings
     password.write_text(kafka.password, encoding="utf-8")
     bus = {"kind": "kafka", "bootstrap": kafka.bootstrap, "user": kafka.user, "password_file": str(password), "ca_file": kafka.ca_file}
     settings = {role: {"bus": bus} for role in SCALED_OUT}
-    ports = free_ports(SCALED_OUT, [PartnerId(name) for name in RECIPIENTS])
     url = database.replace("postgresql://", "postgresql+asyncpg://", 1)
-    return make_dev_setup(
-        folder, partners=PARTNERS, roles=SCALED_OUT, profiles=_windows(), settings=settings, store_url=url, ports=ports
-    )  # fmt: skip
+    return make_dev_setup(folder, roles=SCALED_OUT, settings=settings, store_url=url, **more)
 
 
 def _windows() -> dict[str, Any]:

@@ -103,9 +103,10 @@ def make_dev_setup(  # noqa: PLR0913 -- each is one thing a test wants otherwise
 ) -> DevSetup:
     """Make keys, certificates, profiles, settings and client kits in `folder`, which may not have them yet.
 
-    `profiles` overrides members of a partner's profile, `settings` those of a role's settings file, such as `bus`; both deeply.
+    `profiles` overrides members of a partner's profile, or is the whole of one that is not shipped; `settings` overrides members of a
+    role's settings file, such as `bus`; both deeply.
     """
-    made = {PartnerId(name): _profile(name) for name in partners}
+    made = {PartnerId(name): merged(_profile(name), profiles.get(name, {})) for name in partners}
     ports = ports or free_ports(roles, [partner for partner, table in made.items() if _is_pushed(table)])
     setup = DevSetup(
         folder=folder, gateway=GATEWAY, origin=f"https://localhost:{ports.gateway}", ports=ports, authority=folder / "tls" / "ca.pem",
@@ -167,6 +168,8 @@ def _free(count: int) -> list[int]:
 
 
 def _profile(name: str) -> dict[str, Any]:
+    if name not in _SHIPPED:
+        return {}
     return tomllib.loads((REPOSITORY / "partners" / f"{name}.toml").read_text(encoding="utf-8"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -80,6 +81,7 @@ class Received:
     digest: str  # of the signing input; without an opener, of the body
     copies: int = 1
     verified: Verified | None = None
+    at: float = field(default_factory=time.monotonic)  # when the first copy came
 
 
 class PartnerSimulator:
