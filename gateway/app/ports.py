@@ -177,6 +177,10 @@ class StoreUnavailableError(OperatorError):
     """
 
 
+class EpochEndedError(StoreUnavailableError):
+    """Something was about to be put under a key-encryption-key epoch that was destroyed: this process has not read its keys since."""
+
+
 class UnitOfWork(PartnerRows, Protocol):
     """One transaction: all or nothing. READ COMMITTED on PostgreSQL, BEGIN IMMEDIATE on SQLite."""
 
@@ -194,7 +198,7 @@ class UnitOfWork(PartnerRows, Protocol):
         """Take back claims made in this transaction: what is rejected does not use up its `jti`. A claim with a receipt stays."""
 
     async def lock_subjects(self, keys: Mapping[SubjectKey, WrappedKey]) -> dict[SubjectKey, SubjectRow]:
-        """Insert missing subjects (with the new wrapped keys given) and lock all, in key order."""
+        """Insert missing subjects (with the new wrapped keys given) and lock all, in key order. Raises `EpochEndedError`."""
 
     async def relock_subjects(self, keys: Sequence[SubjectKey]) -> dict[SubjectKey, SubjectRow]:
         """Lock subjects that exist, in key order."""
@@ -365,7 +369,10 @@ class UnitOfWork(PartnerRows, Protocol):
         """Return wrapped keys of subjects under an epoch, locked in key order."""
 
     async def rewrap(self, keys: Mapping[SubjectKey, WrappedKey]) -> None:
-        """Replace wrapped keys of subjects, locked before, by the same keys under another epoch."""
+        """Replace wrapped keys of subjects, locked before, by the same keys under another epoch. Raises `EpochEndedError`."""
+
+    async def end_epoch(self, epoch: str) -> int:
+        """Let no process put a key under this epoch once this commits; return how many are under it. Waits for who puts one now."""
 
     # evidence
     async def stage_evidence(self, entries: Sequence[bytes]) -> None:

@@ -59,26 +59,24 @@ def rewrap(
     """Put the keys of all subjects under the epoch in force. The gateway may run; every inner must have read the new epoch before."""
     settings = load_settings(config, needs=["id", "paths", "profile", "passphrase_file", "store"])
     keys = bootstrap.keystore(settings).private()
-    moved, counts, safe = asyncio.run(_rewrap(settings, keys))
-    typer.echo(f"{moved} keys of subjects were put under {' and '.join(sorted(safe.epochs))}")
+    if destroy is not None and not any(secret.kid == destroy and secret.use in EPOCHS for secret in keys.secrets):
+        raise KeystoreError([f"there is no epoch {destroy}"])
+    asyncio.run(_rewrap(settings, keys, destroy))
     if destroy is None:
         return
-    if destroy in safe.epochs or counts.get(destroy):
-        raise KeystoreError([f"{destroy}: is in force, or {counts.get(destroy, 0)} keys of subjects are under it; nothing was destroyed"])
-    if not any(secret.kid == destroy and secret.use in EPOCHS for secret in keys.secrets):
-        raise KeystoreError([f"there is no epoch {destroy}"])
     rotate.destroy(settings.paths.keys / "private" / f"{destroy}.jwk")
     typer.echo(f"destroyed  {destroy}; destroy its copies too, and run gateway reload on each inner")
 
 
-async def _rewrap(settings: Settings, keys: PrivateKeys) -> tuple[int, dict[str, int], Safe]:
+async def _rewrap(settings: Settings, keys: PrivateKeys, destroy: str | None) -> None:
     now = datetime.now(UTC)
     safe = Safe(keys.registers(now), keys.referrals(now), SystemDice())
     async with bootstrap.store_of(settings) as store:
         with progress("keys") as told:
             moved = await putting.rewrap(store, safe, progress=told)
-        async with store.reading() as work:
-            return moved, await work.epochs(), safe
+        typer.echo(f"{moved} keys of subjects were put under {' and '.join(sorted(safe.epochs))}")
+        if destroy is not None:
+            await putting.end(store, safe, destroy)
 
 
 async def _write(settings: Settings, keys: PrivateKeys, found: KeyEntry | Secret, file: Any) -> Counter[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -11,6 +11,7 @@ from sqlalchemy import (
     Insert,
     Select,
     Text,
+    TextClause,
     Update,
     and_,
     bindparam,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    text,
     tuple_,
     update,
 )
@@ -30,6 +32,9 @@ from sqlalchemy.sql.dml import ReturningInsert
 from gateway.stores import tables as t
 from gateway.stores.statements import LIMIT, NOW, UNTIL
 from gateway.stores.types import at, lines
+
+EPOCH: Final = "epoch:"  # before the name of a key-encryption-key epoch: of the lease that nobody has while it may be used
+ENDED: Final = "ended"  # holds that lease for ever
 
 # --- evidence ---------------------------------------------------------------------------------------------------------
 
@@ -158,6 +163,18 @@ def destroy_keys_under() -> Delete:
 def epochs() -> Select[Any]:
     """Count the keys of subjects by epoch."""
     return select(t.subject_key.c.epoch, func.count().label("held")).group_by(t.subject_key.c.epoch)
+
+
+def hold_keys() -> TextClause:
+    """Wait until nobody is putting keys of subjects, and let nobody until the end of this transaction. Readers go on."""
+    return text(f"LOCK TABLE {t.subject_key.name} IN SHARE ROW EXCLUSIVE MODE")
+
+
+@cache
+def ended() -> Select[Any]:
+    """Read which of these epochs have ended."""
+    names, table = lines(), t.lease
+    return select(table.c.name).where(table.c.name.in_(select(at(names, 0, Text))), table.c.holder == literal(ENDED))
 
 
 @cache

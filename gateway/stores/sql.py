@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import fields
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, cast
 
 from sqlalchemy import Row
@@ -16,6 +16,7 @@ from gateway.app.ports import (
     AsideFilter,
     CheckpointRow,
     Earlier,
+    EpochEndedError,
     LegRow,
     MessageRow,
     RefusalRow,
@@ -37,6 +38,7 @@ from gateway.stores.partner_work import PartnerWork
 
 Line = tuple[PartnerId, SubjectKey]
 
+NEVER: Final = datetime(9999, 12, 31, tzinfo=UTC)
 LEG_FIELDS: Final = tuple(f.name for f in fields(LegRow) if f.name != "message")
 REFUSAL_FIELDS: Final = tuple(f.name for f in fields(RefusalRow) if f.name != "message")
 WATCH_FIELDS: Final = tuple(f.name for f in fields(WatchRow) if f.name != "message")
@@ -100,6 +102,7 @@ class SqlUnitOfWork(PartnerWork):
         missing = [key for key in seqs if key not in wrapped]
         new = [{"key": key, "epoch": keys[key].epoch, "wrapped": keys[key].wrapped} for key in missing]
         await self._many(s.insert_subject_key(), new)
+        await self._refuse_ended({keys[key].epoch for key in missing})
         wrapped |= {key: keys[key] for key in missing}
         return _subjects(seqs, wrapped)
 
@@ -364,6 +367,21 @@ class SqlUnitOfWork(PartnerWork):
     async def rewrap(self, keys: Mapping[SubjectKey, WrappedKey]) -> None:
         """Replace wrapped keys."""
         await self._many(log.rewrap(), [{"of_key": key, "new_epoch": new.epoch, "new_wrapped": new.wrapped} for key, new in keys.items()])
+        await self._refuse_ended({new.epoch for new in keys.values()})
+
+    async def end_epoch(self, epoch: str) -> int:
+        """Take a lease in the name of the epoch that never ends, while nobody can put keys; return how many are under it."""
+        if self._connection.dialect.name == "postgresql":  # SQLite has one writer
+            await self._run(log.hold_keys())
+        await self.take_lease(log.EPOCH + epoch, log.ENDED, NEVER, NEVER)
+        return (await self.epochs()).get(epoch, 0)
+
+    async def _refuse_ended(self, epochs: Iterable[str]) -> None:
+        """Raise `EpochEndedError` where one has ended. Asked after the keys were written: who ends an epoch waits for us, or we see it."""
+        names = singles(log.EPOCH + epoch for epoch in epochs)
+        for row in await self._rows(log.ended(), lines=names) if names else ():
+            epoch = row.name.removeprefix(log.EPOCH)
+            raise EpochEndedError(f"the epoch {epoch} was destroyed: run gateway reload on this inner")
 
     # --- evidence
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from gateway.app.ports import Store, WrappedKey
-from gateway.contract.values import LegId
+import pytest
+
+from gateway.app.ports import EpochEndedError, Store, WrappedKey
+from gateway.contract.values import LegId, SubjectKey
 from gateway.core.evidence import merkle
-from gateway.testing.store_rows import ANNA, BERT, KEY, NOW, leg, put, ref, signed
+from gateway.testing.store_rows import ANNA, BERT, KEY, NOW, leg, put, ref, signed, undone
 
 NEXT = WrappedKey("epoch-2", b"wrapped again")
 
@@ -49,6 +51,29 @@ class UpkeepContract:
         async with store.reading() as work:
             found = await work.database_time()
         assert before - timedelta(seconds=2) <= found <= datetime.now(UTC) + timedelta(seconds=2)
+
+    async def test_under_an_epoch_that_ended_nothing_is_put_any_more(self, store: Store) -> None:
+        async with store.unit_of_work() as work:
+            await work.lock_subjects({ANNA: KEY})
+        async with undone(store) as work:
+            assert await work.end_epoch(KEY.epoch) == 1
+        async with store.unit_of_work() as work:
+            await work.lock_subjects({BERT: KEY})
+            await work.rewrap({ANNA: NEXT, BERT: NEXT})
+        for _ in range(2):  # who was cut off does it again
+            async with store.unit_of_work() as work:
+                assert await work.end_epoch(KEY.epoch) == 0
+        with pytest.raises(EpochEndedError, match=f"{KEY.epoch} was destroyed"):
+            async with store.unit_of_work() as work:
+                await work.lock_subjects({SubjectKey("somebody new"): KEY})
+        with pytest.raises(EpochEndedError):
+            async with store.unit_of_work() as work:
+                await work.rewrap({ANNA: KEY})
+        async with store.unit_of_work() as work:
+            assert (await work.lock_subjects({ANNA: KEY}))[ANNA].wrapped == NEXT.wrapped, "one that is known needs no new key"
+            await work.lock_subjects({SubjectKey("somebody new"): NEXT})
+        async with store.reading() as work:
+            assert await work.epochs() == {NEXT.epoch: 3}
 
     async def test_destroyed_keys_are_gone_and_counted(self, store: Store) -> None:
         await put(store, messages=("m1", "m2"))

@@ -11,7 +11,7 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from gateway.app.ports import LegRow
+from gateway.app.ports import EpochEndedError, LegRow, WrappedKey
 from gateway.contract.errors import InvariantError
 from gateway.contract.values import Jti, Lane, LegId, PartnerId, SubjectKey
 from gateway.core.delivery import State
@@ -366,3 +366,39 @@ async def test_rows_read_grow_with_the_limit_and_not_with_the_backlog(inners: Pa
         await work.offered(PartnerId("north"), now=later, until=later, limit=limit)
     after = await settled(store, backlog)
     assert after - before < 40 * limit, f"of {ROWS} rows"
+
+
+async def test_who_ends_an_epoch_waits_for_who_is_putting_a_key_under_it_and_finds_it(inners: Pair, postgres_dsn: str) -> None:
+    one, two = inners
+
+    async def end() -> int:
+        async with two.unit_of_work() as work:
+            return await work.end_epoch(KEY.epoch)
+
+    async with one.unit_of_work() as work:
+        await work.lock_subjects({ANNA: KEY})
+        ending = asyncio.create_task(end())
+        await blocked(postgres_dsn)
+        assert not ending.done()
+    assert await ending == 1, "the key that was on its way is counted"
+
+
+async def test_who_is_about_to_put_a_key_waits_for_who_ends_its_epoch_and_is_refused(inners: Pair, postgres_dsn: str) -> None:
+    one, two = inners
+
+    async def put_one(key: SubjectKey, wrapped: WrappedKey) -> None:
+        async with one.unit_of_work() as work:
+            await work.lock_subjects({key: wrapped})
+
+    async with two.unit_of_work() as work:
+        assert await work.end_epoch(KEY.epoch) == 0
+        late = asyncio.create_task(put_one(ANNA, KEY))
+        other = asyncio.create_task(put_one(BERT, WrappedKey("epoch-2", b"under the next")))
+        await blocked(postgres_dsn, 2)
+        async with one.reading() as reading:
+            assert await reading.epochs() == {}, "who only reads does not wait"
+    with pytest.raises(EpochEndedError):
+        await late
+    await other
+    async with one.reading() as reading:
+        assert await reading.epochs() == {"epoch-2": 1}

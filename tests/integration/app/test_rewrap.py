@@ -8,10 +8,11 @@ import pytest
 
 from gateway.app.drill import Drill
 from gateway.app.ports import WrappedKey
-from gateway.app.rewrap import rewrap
+from gateway.app.rewrap import EpochInUseError, end, rewrap
 from gateway.app.safe import EpochMissingError, Safe
 from gateway.contract.values import SubjectKey
 from gateway.core.keys import Use
+from gateway.core.problems import Code
 from gateway.core.vault import Compartment
 from tests.house import GATEWAY, REFERRALS, REGISTERS, house
 from tests.notices import notice
@@ -66,3 +67,40 @@ async def test_a_key_of_one_compartment_never_goes_under_an_epoch_of_the_other(t
             new = after(h.dice, keep=True).rewrapped(subject, old.epoch, old.wrapped)
             assert isinstance(new, WrappedKey)
             assert (new.epoch, new.wrapped != old.wrapped) == (epoch, True)
+
+
+async def test_an_epoch_in_force_or_with_something_under_it_is_not_ended(tmp_path):
+    async with house(tmp_path) as h:
+        await h.submit(notice("FR"))
+        with pytest.raises(EpochInUseError, match="is in force"):
+            await end(h.store, Safe(REGISTERS, REFERRALS, h.dice), "epoch-1")
+        with pytest.raises(EpochInUseError, match="1 keys of subjects"):
+            await end(h.store, after(h.dice, keep=True), "epoch-1")
+        await h.submit(notice("FR", subject="s-another"))
+        async with h.store.reading() as work:
+            assert await work.epochs() == {"epoch-1": 2}, "what was refused has changed nothing"
+
+
+async def test_an_inner_that_was_not_reloaded_keeps_nothing_under_a_destroyed_epoch_and_all_is_well_after_its_reload(tmp_path):
+    async with house(tmp_path) as h:  # it uses epoch-1, which somebody else has followed, rewrapped and destroyed
+        await h.submit(notice("FR"))
+        new = after(h.dice, keep=True)
+        await rewrap(h.store, new)
+        late = await h.submit(notice("FR", subject="s-late"))
+        with pytest.raises(EpochInUseError, match="another inner"):
+            await end(h.store, new, "epoch-1")
+        await rewrap(h.store, new)
+        await end(h.store, new, "epoch-1")
+        token = h.token(notice("FR", subject="s-later"))
+        refused = await h.ask("submit", "/v1/messages", method="POST", body=token)
+        assert (refused.outcome, refused.code) == ("problem", Code.UNAVAILABLE)
+        async with h.store.reading() as work:
+            assert await work.epochs() == {"epoch-2": 2}
+        registers = following(REGISTERS, "epoch-2", b"\x11" * 32, keep=False)
+        h.intake._safe.use(registers, following(REFERRALS, "referral-2", b"\x22" * 32, keep=False))
+        accepted = await h.ask("submit", "/v1/messages", method="POST", body=token)
+        assert accepted.outcome == "accepted"
+        await h.run_until_idle()
+        assert {leg.state.value for leg in (await h.legs(late)).values()} == {"delivered"}
+        async with h.store.reading() as work:
+            assert await work.epochs() == {"epoch-2": 3}
