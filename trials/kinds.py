@@ -234,7 +234,7 @@ APART: Final = partial(scaled_system, apart=True)
 _steady = partial(Trial, senders=2, pause=0.4)  # where a fault lasts seconds: else its trial would be a backlog
 
 EVERY: Final[Sequence[Trial]] = (
-    Trial("kill-embedded", "kill -9 of the one process", embedded_system, partial(_kill, name="embedded")),
+    Trial("kill-embedded", "kill -9 of the one process", embedded_system, partial(_kill, name="embedded"), senders=8),
     Trial("kill-inner", "kill -9 of inner", scaled_system, partial(_kill, name="inner")),
     Trial("kill-courier", "kill -9 of the courier", scaled_system, partial(_kill, name="courier"), pause=0.2),
     Trial("kill-edge", "kill -9 of the edge", scaled_system, partial(_kill, name="edge"), pause=0.1),
@@ -244,7 +244,7 @@ EVERY: Final[Sequence[Trial]] = (
     _steady("freeze-edge", "SIGSTOP of the edge, longer than its session", scaled_system, partial(_freeze, name="edge")),
     _steady("partner-dead", "a partner refuses connections", embedded_system, partial(_partner, ways=(None,))),
     _steady("partner-slow", "a partner answers after 30 s", embedded_system, partial(_partner, ways=SLOW)),
-    _steady("partner-flapping", "a partner comes and goes", embedded_system, _flapping),
+    Trial("partner-flapping", "a partner comes and goes", embedded_system, _flapping, pause=0.1),
     _steady("partner-4xx", "a partner answers 4xx to everything", embedded_system, partial(_partner, ways=REFUSING)),
     _steady("partner-closes", "a partner closes connections midway", embedded_system, partial(_partner, ways=CLOSING)),
     _steady("partner-endless", "a partner sends an endless body", embedded_system, partial(_partner, ways=ENDLESS)),

@@ -32,7 +32,7 @@ from trials.ledger import Answer, Arrival, Entry, Ledger, Leg, Stated, Way
 
 ANSWER_SECONDS: Final = 8.0  # then the register asks again, as registers do
 PAUSE_SECONDS: Final = 0.1
-SUBJECTS: Final = 6  # of each sender: a line has more than one message in it
+SUBJECTS: Final = 3  # of each sender: a line has more than one message in it
 FAULTY: Final = 0.04  # of all messages
 AGAIN: Final = 0.1  # how often a polling partner leaves what it was offered unanswered
 PARIS, BANGKOK, MALAGA = journeys.JOURNEYS[0], journeys.JOURNEYS[1], journeys.JOURNEYS[7]
