@@ -108,12 +108,13 @@ async def add_inner(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry,
         "timers": every(TIMER_SECONDS, timers.run_once),
         "escalate": every(TIMER_SECONDS, escalate.run_once),
         "sequence": every(SEQUENCE_SECONDS, _sequence(sequencer, telemetry), release=sequencer.release),
-        "events": every(EVENTS_SECONDS, events.run_once, release=events.release),
         "keys": every(TURN_SECONDS, turn.run_once),
         "key-ends": every(LOOK_SECONDS, Ending(KEY, turn.ends, metrics.show_key, clock, telemetry).run_once),
         "forget": every(FORGET_SECONDS, Forget(store, clock=clock).run_once),
         "metrics": every(METRICS_SECONDS, _measure(store, requests, metrics, clock)),
     }
+    if settings.bus.kind != "memory":  # nobody could read them in this process's memory, where they would only lie
+        built.loops["events"] = every(EVENTS_SECONDS, events.run_once, release=events.release)
     if settings.role is ProcessRole.INNER:
         insider = Insider(process, lambda: ["store"] if keeping.trouble else [])
         server = RequestServer(bus, requests.answer_all, clock, telemetry, insider=insider)

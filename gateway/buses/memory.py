@@ -117,6 +117,11 @@ class MemoryBus:
             for member in group.members:
                 member.woken.set()
 
+    @property
+    def topics(self) -> frozenset[str]:
+        """The topics that were named."""
+        return frozenset(self._topics)
+
     def partitions(self, topic: str) -> list[_Partition]:
         """Return the partitions of a topic; make them when it is first named."""
         return self._topics.setdefault(topic, [_Partition() for _ in range(self._count)])
