@@ -109,6 +109,16 @@ async def test_a_second_sequencer_waits_until_the_first_is_silent(store, sequenc
     assert [entries.decode(entry).kind for entry in await integrated(store)] == ["log-opened", "accepted"]
 
 
+async def test_a_sequencer_that_gives_its_lease_back_is_followed_at_once(store, sequencer):
+    other = Sequencer(store, SIGNER, sequencer._clock, holder="inner-2")
+    await sequencer.run_once()
+    await stage(store, 1)
+    await other.release()  # it is not his: nothing ends
+    assert await other.run_once() == 0
+    await sequencer.release()
+    assert await other.run_once() == 1
+
+
 async def test_a_sequencer_that_wakes_up_too_late_writes_nothing(store, sequencer):
     """It read size and staged entries, was frozen, and its successor integrated them meanwhile."""
     await sequencer.run_once()

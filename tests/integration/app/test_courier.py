@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from gateway.app import topics
-from gateway.app.codec import Report, decode_report, encode_sealed
+from gateway.app.codec import CUT_SHORT, Report, decode_report, encode_sealed
 from gateway.app.courier import Courier
 from gateway.app.ports import BusUnavailableError, Outgoing
 from gateway.buses.memory import MemoryBus
 from gateway.contract.errors import DeliveryError
 from gateway.contract.transports import Outcome, Reply, Transport
 from gateway.contract.values import Jti, Lane, LegId, PartnerId, Sealed
+from gateway.core.delivery import Event
 from gateway.ops.telemetry import Metrics, Telemetry
 from gateway.testing.clock import START, FakeClock
 
@@ -184,6 +185,38 @@ async def test_a_courier_that_is_told_to_stop_finishes_what_is_under_way() -> No
                 await asyncio.sleep(0.01)
     (report,) = await reports(bus, 1)  # written after the stop, before the end
     assert report.code == "timeout"
+
+
+async def test_an_attempt_that_takes_too_long_after_the_stop_is_cut_short_and_reported() -> None:
+    """Its leg goes again as after a lease that ended, and it is no failure of the partner's."""
+    bus, slow, stopping = MemoryBus(), Told(None), asyncio.Event()
+    transports: dict[PartnerId, tuple[Transport, float]] = {FR: (slow, 50.0), ES: (Told(Reply(Outcome.DELIVERED)), 1.0)}
+    running = Courier(bus, transports, shard="main", clock=FakeClock(), telemetry=Telemetry(Metrics()), finish_seconds=0.1)
+    task = asyncio.create_task(running.run(stopping))
+    await give(bus, item(1), item(2, partner=ES))
+    async with asyncio.timeout(5):
+        while not slow.taken:
+            await asyncio.sleep(0.01)
+    stopping.set()
+    await asyncio.wait_for(task, 5)
+    done, cut = sorted(await reports(bus, 2), key=lambda report: report.code)
+    assert (done.partner, done.event) == (ES, Event.DELIVERED)
+    assert (cut.partner, cut.outcome, cut.code, cut.event) == (FR, Outcome.FAILED, CUT_SHORT, Event.LEASE_ENDED)
+
+
+async def test_a_courier_that_lost_its_broker_cuts_nothing_short() -> None:
+    bus, slow = MemoryBus(), Told(None)
+    running = Courier(bus, {FR: (slow, 0.5)}, shard="main", clock=FakeClock(), telemetry=Telemetry(Metrics()), finish_seconds=0)
+    task = asyncio.create_task(running.run(asyncio.Event()))
+    await give(bus, item())
+    async with asyncio.timeout(5):
+        while not slow.taken:
+            await asyncio.sleep(0.01)
+    began = asyncio.get_running_loop().time()
+    await bus.close()
+    with pytest.raises(BusUnavailableError):
+        await asyncio.wait_for(task, 5)
+    assert asyncio.get_running_loop().time() - began > 0.3
 
 
 async def test_a_broker_that_is_gone_ends_the_courier_by_one_name() -> None:

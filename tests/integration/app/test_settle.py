@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gateway.app.codec import Report, decode_report, encode_report
+from gateway.app.codec import CUT_SHORT, Report, decode_report, encode_report
 from gateway.app.ports import LegRow, Outgoing
 from gateway.app.settle import Change
 from gateway.app.topics import OUTCOMES
@@ -132,6 +132,22 @@ async def test_an_ended_lease_goes_again_with_the_next_attempt(tmp_path: Path) -
         h.clock.advance(seconds=60)
         await h.seal.run_once()
         assert (await leg_of(h, leg.message.jti)).attempt == 2
+
+
+async def test_an_attempt_that_we_cut_short_goes_again_at_once_and_is_no_failure(tmp_path: Path) -> None:
+    async with house(tmp_path, profiles=fr(attempts_max=1)) as h:
+        leg = await sending(h)
+        report = Report(leg_id=leg.leg_id, partner=FR, attempt=leg.attempt, outcome=Outcome.FAILED, code=CUT_SHORT)
+        await h.settle.run([Change(leg_id=leg.leg_id, event=report.event, attempt=report.attempt, partner=FR, code=report.code)])
+        after = await leg_of(h, leg.message.jti)
+        assert (after.state, after.failures, after.due_at, after.lease_until) == (State.READY, 0, h.clock.now(), None)
+        async with h.store.reading() as work:
+            assert await work.troubles() == {}, "the partner's circuit does not move"
+        gate = h.partners[FR].gate
+        assert gate is not None
+        gate.set()
+        await h.run_until_idle()
+        assert (await leg_of(h, leg.message.jti)).state is State.DELIVERED
 
 
 async def test_a_late_success_of_any_attempt_counts_and_a_late_failure_does_not(tmp_path: Path) -> None:

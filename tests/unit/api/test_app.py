@@ -64,3 +64,18 @@ async def test_stopping_tells_the_long_polls(edge):
     assert not edge.stopping.is_set()
     await runner.cleanup()
     assert edge.stopping.is_set()
+
+
+async def test_who_asks_an_edge_that_leaves_is_answered_and_sent_to_another(port, edge):
+    raw = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(raw)
+    async with asyncio.timeout(5):
+        head = await reader.readuntil(b"\r\n\r\n")
+    assert b"Connection: close" not in head
+    writer.close()
+    await writer.wait_closed()
+    edge.stopping.set()
+    answer = await exchange(port, raw)  # which reads to the end: the edge has closed the connection
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert answer.count(b"Connection: close") == 1

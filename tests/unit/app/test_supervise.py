@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from gateway.app import courier, supervise
 from gateway.app.supervise import Loop, Supervisor, every, until_stopped, wait
 from gateway.contract.errors import InvariantError, OperatorError
 from gateway.ops.telemetry import Metrics, Telemetry
@@ -187,3 +188,43 @@ async def test_a_loop_that_something_inside_it_has_cancelled_ends_the_process_as
 
     with pytest.raises(InvariantError, match="cancelled from within"):
         await supervisor().run({"library": library}, asyncio.Event())
+
+
+async def test_what_does_not_end_is_cut_short_after_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervise, "FINISH_SECONDS_MAX", 5 * TURN)
+    ended: list[str] = []
+
+    async def endless(_: asyncio.Event) -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            ended.append("endless")
+
+    async def settle(stopping: asyncio.Event) -> None:
+        await stopping.wait()
+        ended.append("settle")
+
+    stop = asyncio.Event()
+    stop.set()
+    await asyncio.wait_for(supervisor().run({"endless": endless, "settle": settle}, stop, last=["settle"]), 5)
+    assert ended == ["endless", "settle"]
+
+
+def test_a_process_has_a_stated_time_to_end_and_each_part_of_it_has_its_own() -> None:
+    parts = supervise.ANSWER_SECONDS_MAX, supervise.FINISH_SECONDS_MAX, supervise.LAST_SECONDS_MAX, supervise.CLOSE_SECONDS_MAX
+    assert sum(parts) == supervise.DRAIN_SECONDS_MAX == 27
+    assert courier.FINISH_SECONDS_MAX < supervise.FINISH_SECONDS_MAX, "what it cuts short is reported within its time"
+
+
+async def test_what_a_loop_holds_is_released_when_it_is_told_to_stop() -> None:
+    did: list[str] = []
+
+    async def once() -> int:
+        did.append("work")
+        return 0
+
+    async def release() -> None:
+        did.append("released")
+
+    await stopped_when(lambda: bool(did), {"work": every(3600, once, release=release)})
+    assert did == ["work", "released"]
