@@ -122,14 +122,23 @@ def run_all(arguments: argparse.Namespace, results: dict[str, Any], folder: Path
                 print_full(form, results[form], results.get("crypto"))
 
 
+def plan_of(arguments: argparse.Namespace) -> isolation.Plan | catchup.Plan:
+    """Return what was asked for of one of the long ones."""
+    made = isolation.Plan if arguments.only == "isolation" else catchup.Plan
+    names = {each.name for each in fields(made)}
+    return made(**{name: value for name, value in vars(arguments).items() if name in names})
+
+
 def run_long(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Run one of the long ones."""
-    module: Any = isolation if arguments.only == "isolation" else catchup
-    names = {each.name for each in fields(module.Plan)}
-    plan = module.Plan(**{name: value for name, value in vars(arguments).items() if name in names})
-    result: dict[str, Any] = module.run(plan, folder / "run", say)
-    module.show(result)
-    return result
+    """Run one of the long ones. Raises `UnavailableError`."""
+    plan = plan_of(arguments)
+    if isinstance(plan, isolation.Plan):
+        found = isolation.run(plan, folder / "run", say)
+        isolation.show(found)
+        return found
+    found = catchup.run(plan, folder / "run", say)
+    catchup.show(found)
+    return found
 
 
 def parser() -> argparse.ArgumentParser:
@@ -171,7 +180,10 @@ def main() -> None:
     print("Ratios hold within one run alone; the clients run on the same machine.", flush=True)
     with tempfile.TemporaryDirectory(prefix="gateway-bench-") as name:
         if arguments.only in LONG:
-            results[arguments.only] = run_long(arguments, Path(name))
+            try:
+                results[arguments.only] = run_long(arguments, Path(name))
+            except UnavailableError as exc:
+                sys.exit(f"{arguments.only}: {exc}")
         else:
             run_all(arguments, results, Path(name))
     if arguments.json is not None:

@@ -20,6 +20,28 @@ from gateway.stores.open import open_store
 NEIGHBOUR = PartnerId(catchup.PARTNER)
 
 
+@pytest.mark.parametrize(
+    ("words", "plan"),
+    [
+        pytest.param("--only isolation", isolation.Plan(), id="isolation"),
+        pytest.param("--only isolation --pairs 3 --rate 5 --form scaled", isolation.Plan(pairs=3, rate=5, form="scaled"), id="pairs"),
+        pytest.param("--only catchup", catchup.Plan(), id="catchup"),
+        pytest.param("--only catchup --legs 7 --drain 0 --urgent-rate 2", catchup.Plan(legs=7, drain=0, urgent_rate=2), id="all-of-few"),
+    ],
+)
+def test_the_command_line_says_what_a_plan_is(words: str, plan: object) -> None:
+    assert command.plan_of(command.parser().parse_args(words.split())) == plan
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"),
+    [(0.5, 50), (0.99, 99), (0.999, 100), (1, 100), (0.01, 1), (0.001, 1)],
+)
+def test_a_percentile_is_a_value_that_was_measured(share: float, expected: int) -> None:
+    assert offered.percentile([float(n) for n in range(100, 0, -1)], share) == expected
+
+
+@pytest.mark.timeout(300)  # processes that start, on a machine that has other things to do
 def test_isolation_measures_both_ways_and_in_one_of_them_two_partners_get_nothing(tmp_path: Path) -> None:
     said: list[str] = []
     plan = isolation.Plan(pairs=2, rate=20, seconds=1, lead=0.5)
@@ -32,6 +54,7 @@ def test_isolation_measures_both_ways_and_in_one_of_them_two_partners_get_nothin
     assert result["p99"]["min"] <= result["p99"]["q1"] <= result["p99"]["median"] <= result["p99"]["q3"] <= result["p99"]["max"]
 
 
+@pytest.mark.timeout(300)
 def test_catch_up_drains_what_was_queued_and_urgent_messages_overtake_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plan = catchup.Plan(legs=200, few=40, drain=0, steady=20, urgent=3, urgent_rate=4, away=0.5)
     result = catchup.run(plan, tmp_path / "run", lambda _: None)
