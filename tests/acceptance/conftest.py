@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -44,6 +44,18 @@ def gw(deployed: Deployment) -> Iterator[Deployment]:
 def scaled(deployed: Deployment) -> Deployment:
     """The scaled-out form alone."""
     return deployed
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Print though the test passes: where the numbers are what one wants to know."""
+
+    def on_the_terminal(line: str) -> None:
+        with capsys.disabled():
+            print(line)  # noqa: T201 -- see above
+
+    on_the_terminal("")
+    return on_the_terminal
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -249,9 +249,11 @@ def embedded(folder: Path, **more: Any) -> Iterator[Deployment]:
 
 
 @contextmanager
-def scaled_out(folder: Path, kafka: KafkaSettings, postgres: PostgresSettings, database: str, **more: Any) -> Iterator[Deployment]:
+def scaled_out(
+    folder: Path, kafka: KafkaSettings, postgres: PostgresSettings, database: str, *, shards: Sequence[str] = ("main",), **more: Any
+) -> Iterator[Deployment]:
     """Three processes, each with its own settings, secrets and principal; on a broker and a database that are prepared as an operator would."""
-    passwords = prepare_kafka(kafka, folder / "principals")
+    passwords = prepare_kafka(kafka, folder / "principals", shards=shards)
     url, secret = _address(postgres, database), folder / "database.password"
     secret.touch(mode=0o600)
     secret.write_text(postgres.dsn.split(":", 2)[2].split("@")[0], encoding="utf-8")
@@ -274,9 +276,9 @@ def scaled_out(folder: Path, kafka: KafkaSettings, postgres: PostgresSettings, d
         yield Deployment("scaled", setup, processes, pushed, elsewhere=elsewhere, **found)
 
 
-def prepare_kafka(kafka: KafkaSettings, passwords: Path) -> Path:
+def prepare_kafka(kafka: KafkaSettings, passwords: Path, *, shards: Sequence[str] = ("main",)) -> Path:
     """Create topics, access rules and principals as `gateway kafka setup` does; return the folder of their passwords."""
-    shape = Shape(registers={PartnerId(REGISTER): CHANNEL_SECONDS}, edges=2, partitions=2, replicas=1, in_sync=1)
+    shape = Shape(registers={PartnerId(REGISTER): CHANNEL_SECONDS}, shards=shards, edges=2, partitions=2, replicas=1, in_sync=1)
     plan = make_plan(shape, Environment.TEST, waived=frozenset({WAIVER}))
     broker = KafkaSetup(KafkaAccess(bootstrap=kafka.bootstrap, user=kafka.user, password=kafka.password, ca_file=kafka.ca_file))
     broker.create_missing(plan)

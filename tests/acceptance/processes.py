@@ -18,9 +18,9 @@ READY_SECONDS = 60
 STOP_SECONDS = 30
 
 
-def gateway(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of `gateway` to its end."""
-    return subprocess.run([*GATEWAY, *arguments], cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+def gateway(*arguments: str, tree: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
+    """Run a command of `gateway` to its end, as it is in `tree`."""
+    return subprocess.run([*GATEWAY, *arguments], cwd=tree, capture_output=True, text=True, timeout=60, check=False)
 
 
 @dataclass(slots=True)
@@ -32,6 +32,7 @@ class Served:
     admin_port: int
     log: Path
     prefix: tuple[str, ...] = ()  # what runs the command, such as `ip netns exec`
+    tree: Path = REPOSITORY  # where its code is
     starts: list[float] = field(default_factory=list)
     _process: subprocess.Popen[bytes] | None = None
     _started: float = 0
@@ -47,7 +48,7 @@ class Served:
         self._started = time.monotonic()
         with self.log.open("ab") as log:
             command = [*self.prefix, *GATEWAY, "serve", "--config", str(self.settings)]
-            self._process = subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._process = subprocess.Popen(command, cwd=self.tree, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def until_ready(self) -> float:
         """Wait until it says it can work; return how long that took since its start."""

@@ -18,10 +18,11 @@ from tests.acceptance.deployment import BANGKOK, BORDER, FRANCE, embedded, event
 from tests.acceptance.processes import gateway
 
 SLOW_SECONDS = 1.5
+LEAVE = {"limits": {"leave_seconds": 0}}  # nobody balances here; tests/acceptance/test_draining.py has it otherwise
 
 
 async def test_sigterm_answers_who_asked_and_settles_what_was_under_way(tmp_path):
-    with embedded(tmp_path) as gw:
+    with embedded(tmp_path, settings={ProcessRole.EMBEDDED: LEAVE}) as gw:
         served, simulator = gw.processes[ProcessRole.EMBEDDED], gw.pushed[FRANCE]
         simulator.behaviour = Behaviour(delay_seconds=SLOW_SECONDS)
         async with gw.client() as register, gw.client(BORDER) as border:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from gateway.app.ports import BusUnavailableError, Outgoing
-from gateway.buses.kafka import KafkaAccess, KafkaBus
+from gateway.app.ports import BusUnavailableError, Outgoing, StoreUnavailableError
+from gateway.buses.kafka import SESSION_SECONDS, KafkaAccess, KafkaBus
 from gateway.testing.contract_bus import PARTITIONS, BusContract
 from tests.services.kafka import KafkaSettings
 from tests.services.processes import free_port
@@ -36,6 +38,12 @@ def topic(clean_kafka: KafkaSettings) -> str:
     return name
 
 
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not true():
+            await asyncio.sleep(0.02)
+
+
 class TestKafkaBus(BusContract):
     async def test_a_wrong_password_is_unavailable(self, kafka: KafkaSettings, topic: str) -> None:
         stranger = KafkaBus(KafkaAccess(bootstrap=kafka.bootstrap, user=kafka.user, password="wrong", ca_file=kafka.ca_file))
@@ -57,3 +65,24 @@ class TestKafkaBus(BusContract):
             async with nobody.subscribe(["gw.test"], group="readers"):
                 pass
         await nobody.close()
+
+    async def test_a_static_member_that_is_told_to_leave_gives_its_partitions_to_others_at_once(self, bus: KafkaBus, topic: str) -> None:
+        async with bus.subscribe([topic], group="gw.test-leaving", static_id="stays") as stays:
+            async with bus.subscribe([topic], group="gw.test-leaving", static_id="leaves"):
+                await until(lambda: len(stays.owned(topic)) < PARTITIONS)
+            began = time.monotonic()
+            await until(lambda: len(stays.owned(topic)) == PARTITIONS)
+            assert time.monotonic() - began < SESSION_SECONDS - 1
+
+    async def test_a_static_member_that_failed_keeps_its_place(self, bus: KafkaBus, topic: str) -> None:
+        async with bus.subscribe([topic], group="gw.test-failing", static_id="stays") as stays:
+            fails = bus.subscribe([topic], group="gw.test-failing", static_id="fails")
+            await fails.__aenter__()
+            await until(lambda: len(stays.owned(topic)) < PARTITIONS)
+            error = StoreUnavailableError("down")
+            await fails.__aexit__(type(error), error, None)
+            kept = stays.owned(topic)
+            assert len(kept) < PARTITIONS
+            async with bus.subscribe([topic], group="gw.test-failing", static_id="fails") as again:
+                assert len(again.owned(topic)) == PARTITIONS - len(kept)
+                assert stays.owned(topic) == kept, "nothing has moved"
