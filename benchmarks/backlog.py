@@ -7,7 +7,7 @@ encryption that the door takes off, the signed receipt, and the entries of evide
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +33,7 @@ from gateway.ops.system import SystemDice
 from gateway.testing.messages import Sample
 
 BATCH_COUNT = 500
+NOTICES_COUNT = 500  # that are written out; the rest are these about other persons
 NO_RECEIPT = b"left out: this message came by no door"
 
 
@@ -90,18 +91,15 @@ async def fill(settings: Path, kit: Kit, partner: str, count: int, *, seed: int,
     keys, now = keys_from.private(), datetime.now(UTC)
     maker = Maker(load(read, keys, keys_from).world, Safe(keys.registers(now), keys.referrals(now), SystemDice()), kit)
     made: list[tuple[str, str]] = []
+    notices = [neighbours.notice(partner, now, dice) for _ in range(min(count, NOTICES_COUNT))]
     async with store_of(read) as store:
         for first in range(0, count, BATCH_COUNT):
-            batch = list(_batch(maker, partner, min(BATCH_COUNT, count - first), dice))
+            batch = [maker.queue(neighbours.again(dice.choice(notices), now)) for _ in range(min(BATCH_COUNT, count - first))]
             async with store.unit_of_work() as work:
                 await _write(work, batch)
             made += [(partner, str(each.message.ref.jti)) for each in batch]
             say(len(made))
     return made
-
-
-def _batch(maker: Maker, partner: str, count: int, dice: Random) -> Iterator[Queued]:
-    return (maker.queue(neighbours.notice(partner, datetime.now(UTC), dice)) for _ in range(count))
 
 
 async def _write(work: UnitOfWork, batch: list[Queued]) -> None:
