@@ -234,8 +234,10 @@ class UnitOfWork(PartnerRows, Protocol):
     async def give_turns(self, lines: Sequence[tuple[PartnerId, SubjectKey]]) -> list[LegId]:
         """Make ready the planned head of each (partner, subject) that has nothing open before it."""
 
-    async def previous_sent(self, lines: Sequence[tuple[PartnerId, SubjectKey]]) -> dict[tuple[PartnerId, SubjectKey], Jti]:
-        """Return the `jti` last sent (first publication) to each partner on each subject."""
+    async def previous_sent(
+        self, lines: Sequence[tuple[PartnerId, SubjectKey]]
+    ) -> dict[tuple[PartnerId, SubjectKey], tuple[Jti, datetime]]:
+        """Return the `jti` last sent (first publication) to each partner on each subject, and when."""
 
     async def undelivered_before(self, legs: Sequence[LegId]) -> set[LegId]:
         """Return those legs that have a held or dead leg of a smaller `seq` on the same (partner, subject)."""

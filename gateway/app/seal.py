@@ -52,7 +52,7 @@ class Material:
 
     messages: Mapping[Ref, MessageRow]
     subjects: Mapping[SubjectKey, SubjectRow]
-    previous: Mapping[tuple[PartnerId, SubjectKey], Jti]
+    previous: Mapping[tuple[PartnerId, SubjectKey], tuple[Jti, datetime]]
     undelivered: frozenset[LegId]
     checkpoint: str | None
     standings: Mapping[PartnerId, Standing]
@@ -139,8 +139,8 @@ class Sealer:
         else:
             signed = self._sign(looked, original, material, now)
             kept = self._safe.seal(original.key, signed, of=leg.message, what=leg.jti)
-            digest = tokens.digest_of(signed)
-            started = replace(looked, state=state, attempt=leg.attempt + 1, signed=kept, signed_digest=digest, sent_at=now)
+            digest, sent_at = tokens.digest_of(signed), _after(material.previous.get((leg.partner, leg.subject)), now)
+            started = replace(looked, state=state, attempt=leg.attempt + 1, signed=kept, signed_digest=digest, sent_at=sent_at)
         return started, encrypted(signed, profile, world, now)
 
     def _open(self, material: Material, ref: Ref) -> Opened:
@@ -157,12 +157,13 @@ class Sealer:
 
     def _sign(self, leg: LegRow, original: Opened, material: Material, now: datetime) -> bytes:
         world, message = self._holder.current, original.message
+        previous = material.previous.get((leg.partner, leg.subject))
         profile = world.directory.by_id(leg.partner)
         delivery = _delivery(profile)
         removed = tuple(Removed(*r) for r in leg.removed)
         view = minimise(message, frozenset(leg.groups), profile, world.grounds.schemas, removed=removed, roles=rows.roles_of(leg))
         event = deliver_event(
-            view, original=message.ref, subject_iss=message.subject[1], previous=material.previous.get((leg.partner, leg.subject)),
+            view, original=message.ref, subject_iss=message.subject[1], previous=None if previous is None else previous[0],
             prior_undelivered=leg.leg_id in material.undelivered, lead_time=original.lead, checkpoint=material.checkpoint,
             marks=original.marks,
         )  # fmt: skip
@@ -172,6 +173,11 @@ class Sealer:
             "toe": int(message.toe.timestamp()), "txn": message.txn, "events": {document.event_uri: document.event},
         }  # fmt: skip
         return tokens.sign(claims, world.signers.document, typ=tokens.EVENT)
+
+
+def _after(previous: tuple[Jti, datetime] | None, now: datetime) -> datetime:
+    """Return when something is sent: after what was sent before it on its line, though the clock of who sent that be ahead of ours."""
+    return now if previous is None else max(now, previous[1] + timedelta(microseconds=1))
 
 
 def _delivery(profile: Profile) -> Delivery:

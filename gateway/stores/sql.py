@@ -176,10 +176,10 @@ class SqlUnitOfWork(PartnerWork):
         rows = await self._rows(s.give_turns(), lines=sorted(set(lines))) if lines else ()
         return sorted(row.leg_id for row in rows)
 
-    async def previous_sent(self, lines: Sequence[Line]) -> dict[Line, Jti]:
-        """Return the `jti` last sent to each partner on each subject."""
+    async def previous_sent(self, lines: Sequence[Line]) -> dict[Line, tuple[Jti, datetime]]:
+        """Return the `jti` last sent to each partner on each subject, and when."""
         rows = await self._rows(s.previous_sent(), lines=lines) if lines else ()
-        return {(row.partner, row.subject): row.jti for row in rows if row.jti is not None}
+        return {(row.partner, row.subject): (row.jti, row.sent_at) for row in rows if row.jti is not None}
 
     async def undelivered_before(self, legs: Sequence[LegId]) -> set[LegId]:
         """Return those legs that have a held or dead leg of a smaller `seq` on the same (partner, subject)."""

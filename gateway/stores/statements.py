@@ -243,17 +243,17 @@ def give_turns() -> ReturningUpdate[Any]:
 
 @cache
 def previous_sent() -> Select[Any]:
-    """Read the `jti` last sent on each line."""
-    wanted, last = lines(), leg.alias("last")
+    """Read the `jti` last sent on each line, and when."""
+    wanted = lines()
     partner, subject = at(wanted, 0), at(wanted, 1)
-    jti = (
-        select(last.c.jti)
-        .where(last.c.partner == partner, last.c.subject == subject, last.c.sent_at.is_not(None))
-        .order_by(last.c.sent_at.desc(), last.c.seq.desc())
-        .limit(literal(1, literal_execute=True))
-        .scalar_subquery()
-    )
-    return select(partner.label("partner"), subject.label("subject"), jti.label("jti")).select_from(wanted)
+
+    def newest(alias: str, column: str) -> ScalarSelect[Any]:
+        last = leg.alias(alias)
+        of_line = select(last.c[column]).where(last.c.partner == partner, last.c.subject == subject, last.c.sent_at.is_not(None))
+        return of_line.order_by(last.c.sent_at.desc(), last.c.seq.desc()).limit(literal(1, literal_execute=True)).scalar_subquery()
+
+    found = newest("last", "jti").label("jti"), newest("last_at", "sent_at").label("sent_at")
+    return select(partner.label("partner"), subject.label("subject"), *found).select_from(wanted)
 
 
 @cache

@@ -80,7 +80,7 @@ class LineContract:
         )
         async with store.reading() as work:
             previous = await work.previous_sent([(NORTH, ANNA), (NORTH, BERT), (SOUTH, ANNA)])
-        assert previous == {(NORTH, ANNA): "jti-l2", (SOUTH, ANNA): "jti-south"}
+        assert previous == {(NORTH, ANNA): ("jti-l2", NOW + SECOND), (SOUTH, ANNA): ("jti-south", NOW)}
 
     async def test_a_held_or_dead_leg_before_it_is_known_to_each_later_one(self, store: Store) -> None:
         await put(

@@ -34,7 +34,7 @@ PLANS = [
     (s.messages(), {"lines": PAIR}, {"message": {PK}, "message_key": {PK}}),
     (s.lift(), {"lines": [["north", "anna", 2]]}, {"leg": {"ix_leg_open", PK}}),
     (s.give_turns(), {"lines": LINE}, {"leg": {PK}, "first": {"ix_leg_open"}}),
-    (s.previous_sent(), {"lines": LINE}, {"last": {"ix_leg_sent"}}),
+    (s.previous_sent(), {"lines": LINE}, {"last": {"ix_leg_sent"}, "last_at": {"ix_leg_sent"}}),
     (s.undelivered_before(), {"lines": ID}, {"leg": {PK}, "aside": {"ix_leg_aside"}}),
     (s.due_partners(), {"now": NOW}, {"leg": {"ix_leg_due"}, "first": {"ix_leg_open"}}),
     (line.lock_senders(), {"lines": ID}, {"sender_line": {PK}}),
