@@ -96,7 +96,6 @@ async def add_inner(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry,
     sequencer = Sequencer(store, using.checkpoint, clock, holder=process)
     turn = Turn(reading, holder=holder, safe=safe, sequencer=sequencer, clock=clock, telemetry=telemetry)
     events = Events(store, bus, clock, telemetry=telemetry, source=settings.uri_base, holder=process)
-    timers = Timers(store, settle, clock=clock)
     escalate = Escalate(store, holder, outgoings, clock=clock, dice=dice, telemetry=telemetry)
     keeping = built.keeping = Keeping(store, clock=clock, dice=dice, telemetry=telemetry)
     built.loops |= {
@@ -105,7 +104,7 @@ async def add_inner(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry,
         "remembered": until_stopped(requests.remembered.run),
         "seal": every(SEAL_SECONDS, seal.run_once),
         "settle": Outcomes(bus, settle, telemetry).run,
-        "timers": every(TIMER_SECONDS, timers.run_once),
+        "timers": every(TIMER_SECONDS, Timers(store, settle, clock=clock).run_once),
         "escalate": every(TIMER_SECONDS, escalate.run_once),
         "sequence": every(SEQUENCE_SECONDS, _sequence(sequencer, telemetry), release=sequencer.release),
         "keys": every(TURN_SECONDS, turn.run_once),
