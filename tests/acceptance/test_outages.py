@@ -1,4 +1,4 @@
-"""The process of the embedded form while its database takes no write: it says so to partners and to its supervisor, and comes back by itself."""
+"""Processes while something they need is away: they say so to partners and to their supervisor, and come back by themselves."""
 
 from __future__ import annotations
 
@@ -6,10 +6,23 @@ import asyncio
 import json
 import sqlite3
 import time
+import urllib.request
+from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
+import pytest
+
+from gateway.app.inside import ASK_SECONDS, HEARD_SECONDS_MAX
+from gateway.app.keeping import TRIAL_SECONDS, TRIAL_SECONDS_MAX
 from gateway.ops.settings import ProcessRole
-from tests.acceptance.deployment import FRANCE, embedded, eventually
+from gateway.testing.client import PartnerClient
+from tests.acceptance.deployment import FRANCE, Deployment, embedded, eventually, scaled_out
+from tests.acceptance.processes import Served
+from tests.services.fixtures import not_to_be_had
+from tests.services.kafka import KafkaSettings, kafka_service
+from tests.services.postgres import PostgresServer, create_database
+from tests.services.processes import UnavailableError
 
 
 async def test_a_locked_database_is_503_and_not_ready_and_then_all_is_well(tmp_path):
@@ -41,3 +54,78 @@ def eventually_ready(served):
     while missing := served.missing():
         assert time.monotonic() < end, missing
         time.sleep(0.1)
+
+
+@pytest.fixture
+def own_database(tmp_path: Path) -> Iterator[PostgresServer]:
+    """A database server of this test's own, because it will be stopped."""
+    try:
+        server = PostgresServer(tmp_path / "postgres")
+    except UnavailableError as exc:
+        not_to_be_had(str(exc))
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o711)  # the user that runs it must get through
+    server.folder.mkdir()
+    server.initialise()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_broker() -> Iterator[KafkaSettings]:
+    """A broker of this test's own: no other gateway's process answers its edge."""
+    try:
+        with kafka_service() as settings:
+            yield settings
+    except UnavailableError as exc:
+        not_to_be_had(str(exc))
+
+
+async def until_missing(served: Served, wanted: list[str], *, seconds: float) -> None:
+    """Wait until a process says that exactly this is missing, at most so long."""
+    end = time.monotonic() + seconds
+    while (found := await asyncio.to_thread(served.missing)) != wanted:
+        assert time.monotonic() < end, f"{found} after {seconds} s, not {wanted}"
+        await asyncio.sleep(0.1)
+
+
+def metrics_of(served: Served) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{served.admin_port}/metrics", timeout=5) as answer:
+        return answer.read().decode()
+
+
+@pytest.mark.services
+@pytest.mark.timeout(300)
+async def test_an_edge_is_ready_where_an_inner_can_keep_and_says_what_is_missing_where_none_can(
+    tmp_path: Path, own_broker: KafkaSettings, own_database: PostgresServer
+) -> None:
+    database = await create_database(own_database.settings)
+    with scaled_out(tmp_path, own_broker, own_database.settings, database) as gw:
+        edge, inner = gw.processes[ProcessRole.EDGE], gw.processes[ProcessRole.INNER]
+        async with gw.client() as register:
+            await the_database_goes_and_comes(gw, edge, own_database, register)
+            await asyncio.to_thread(inner.kill)
+            await until_missing(edge, ["inner"], seconds=HEARD_SECONDS_MAX + 3)
+            inner.start()
+            await asyncio.to_thread(inner.until_ready)
+            await until_missing(edge, [], seconds=20)
+            assert (await register.submit(gw.message().sealed)).status == 202
+        assert 'gateway_certificate_seconds_left{listener="partners"}' in metrics_of(edge)
+        assert 'gateway_clock_skew_seconds{whose="inner"} 0.0' in metrics_of(edge), "one machine, one clock"
+        of_inner = metrics_of(inner)
+        assert 'gateway_clock_skew_seconds{whose="edge"} 0.0' in of_inner
+        assert 'gateway_key_seconds_left{use="receipt"}' in of_inner
+        await eventually(lambda: 'gateway_clock_skew_seconds{whose="database"}' in metrics_of(inner), what="a look at the database's clock")
+
+
+async def the_database_goes_and_comes(gw: Deployment, edge: Served, database: PostgresServer, register: PartnerClient) -> None:
+    noticed = TRIAL_SECONDS + TRIAL_SECONDS_MAX + ASK_SECONDS + 3
+    await asyncio.to_thread(database.stop)
+    await until_missing(edge, ["inner-store"], seconds=noticed)
+    sent = gw.message()
+    assert (await register.submit(sent.sealed)).status == 503
+    await asyncio.to_thread(database.start)
+    await until_missing(edge, [], seconds=noticed + HEARD_SECONDS_MAX)
+    assert (await register.submit(sent.sealed)).status == 202
+    await gw.until_received(FRANCE, sent.jti)
