@@ -81,6 +81,6 @@ async def desk(folder: Path, *, roles: Sequence[OperatorRole] = tuple(OperatorRo
         look = Look(h.holder, h.inbox._sealer._safe)
         commands = Commands(
             h.store, h.bus, h.holder, hold=Hold(h.holder, h.settle), deadletters=DeadLetters(h.settle), look=look,
-            partners=PartnerDesk(h.holder, h.settle, h.settle._outgoings, clock=h.clock, dice=h.dice), clock=h.clock, telemetry=Telemetry(h.metrics),
+            partners=PartnerDesk(h.holder, h.settle, h.settle._outgoings, clock=h.clock, dice=h.dice), keys=h.next_keys, clock=h.clock, telemetry=Telemetry(h.metrics),
         )  # fmt: skip
         yield Desk(h, commands, {name: pairs.signing(Use.COMMAND) for name, pairs in keys.items()})

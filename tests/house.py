@@ -23,6 +23,7 @@ from gateway.app.courier import Courier
 from gateway.app.escalate import Escalate
 from gateway.app.inbox import Inbox
 from gateway.app.intake import Intake, Outcome, Submission
+from gateway.app.next_keys import NextKeys
 from gateway.app.outgoing import Outgoings
 from gateway.app.ports import Answer, LegRow, Question, RefusalRow, Store
 from gateway.app.query import Query
@@ -31,6 +32,7 @@ from gateway.app.safe import Safe
 from gateway.app.seal import Seal, Sealer
 from gateway.app.sequence import Evidence, Sequencer
 from gateway.app.settle import Settle, Timers
+from gateway.app.trust import Trust
 from gateway.app.world import Holder, Signers, World
 from gateway.buses.memory import MemoryBus
 from gateway.contract.transports import Outcome as Answered
@@ -161,6 +163,8 @@ class House:
     metrics: Metrics
     bus: MemoryBus
     escalate: Escalate
+    next_keys: NextKeys
+    trust: Trust
     tokens_sent: dict[str, bytes] = field(default_factory=dict)
     opened: dict[str, Got] = field(default_factory=dict)
 
@@ -316,7 +320,7 @@ async def house(
     format_ = bootstrap.load_adapters()["native"].format({"uri_base": BASE})
     grounds = Grounds(
         environment=Environment.TEST, directory=directory, policies=policies, schemas=SCHEMAS, reference=REFERENCE, tables=TABLES,
-        shows_conditions={"native": format_.shows_conditions()}, digests={"policies": policies.digest, "rules": TABLES.digest},
+        shows_conditions={"native": format_.shows_conditions()}, digests={"policies": policies.digest, "rules": TABLES.digest, "reference": REFERENCE.digest, "schemas": SCHEMAS.digest},
     )  # fmt: skip
     own = keys[GATEWAY]
     context = Context(
@@ -357,6 +361,7 @@ async def _open(
     assert isinstance(private, Ed25519PrivateKey)
     signer = CheckpointSigner(GATEWAY, private)
     evidence = Evidence(store)
+    next_keys = NextKeys(store, holder, clock=clock, telemetry=telemetry, dev=True)
     requests = Requests(
         store,
         holder,
@@ -364,13 +369,15 @@ async def _open(
         inbox=inbox,
         query=Query(store, holder, outgoings),
         evidence=evidence,
+        keys=next_keys,
         clock=clock,
         telemetry=telemetry,
     )
     made = House(
         clock, dice, store, holder, intake, requests, Seal(store, bus, sealer, settle=settle, holder=holder, clock=clock, telemetry=telemetry),
         settle, inbox, Timers(store, settle, clock=clock), Sequencer(store, signer, clock, holder="house"), evidence, keys, {},
-        signer.key, metrics, bus, Escalate(store, holder, outgoings, clock=clock, dice=dice, telemetry=telemetry),
+        signer.key, metrics, bus, Escalate(store, holder, outgoings, clock=clock, dice=dice, telemetry=telemetry), next_keys,
+        Trust(store, holder, telemetry=telemetry),
     )  # fmt: skip
     made.partners = {
         p.id: Partner(lambda body, id_=p.id: made.open(id_, body))

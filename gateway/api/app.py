@@ -8,7 +8,7 @@ from typing import Final
 
 from aiohttp import web
 
-from gateway.api import events, inbox, messages, problems, public
+from gateway.api import events, inbox, keys, messages, problems, public
 from gateway.api.edge import EDGE, Edge
 from gateway.app.ports import DeskUnavailableError
 from gateway.app.supervise import ANSWER_SECONDS_MAX
@@ -22,6 +22,7 @@ ROUTES: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("GET", f"/v1/messages/{_JTI}/receipt", messages.receipt),
     ("POST", "/v1/events", events.receive),
     ("POST", "/v1/poll", inbox.poll),
+    ("POST", "/v1/keys", keys.submit),
     ("GET", "/v1/evidence/checkpoint", public.evidence("checkpoint")),
     ("GET", "/v1/evidence/inclusion", public.evidence("inclusion")),
     ("GET", "/v1/evidence/consistency", public.evidence("consistency")),

@@ -13,6 +13,7 @@ from gateway.app.aside import Done, Look
 from gateway.app.deadletters import DeadLetters
 from gateway.app.hold import Hold
 from gateway.app.intake import INTERNAL
+from gateway.app.next_keys import NextKeys
 from gateway.app.partners import PartnerDesk
 from gateway.app.ports import Answer, Bus, BusUnavailableError, Clock, Store, StoreUnavailableError, Telemetry, UnitOfWork
 from gateway.app.requests import UNAVAILABLE, problems_answer
@@ -21,12 +22,15 @@ from gateway.contract.errors import InvariantError
 from gateway.contract.values import LegId, PartnerId
 from gateway.core import strict_json
 from gateway.core.commands import (
+    Approval,
     AttemptListing,
     DeadListing,
     Discarded,
     HoldListing,
+    KeyListing,
     Legs,
     Nothing,
+    OfKey,
     OfPartner,
     OneLeg,
     Paged,
@@ -57,6 +61,7 @@ class Commands:
         deadletters: DeadLetters,
         look: Look,
         partners: PartnerDesk,
+        keys: NextKeys,
         clock: Clock,
         telemetry: Telemetry,
     ) -> None:
@@ -73,6 +78,10 @@ class Commands:
             Command.LEG_READ: lambda work, signed: look.read(work, LegId(arguments_of(signed, OneLeg).leg)),
             Command.PARTNER_LIST: lambda work, signed: partners.list(work, arguments_of(signed, Nothing)),
             Command.PARTNER_ATTEMPTS: lambda work, signed: partners.attempts(work, arguments_of(signed, AttemptListing)),
+            Command.PARTNER_KEYS: lambda work, signed: keys.list(work, arguments_of(signed, KeyListing)),
+            Command.PARTNER_KEY_APPROVE: lambda work, signed: keys.approve(work, arguments_of(signed, Approval), signed.operator),
+            Command.PARTNER_KEY_REFUSE: lambda work, signed: keys.refuse(work, arguments_of(signed, OfKey), signed.operator),
+            Command.PARTNER_KEY_REVOKE: lambda work, signed: keys.revoke(work, arguments_of(signed, OfKey), signed.operator),
             Command.PARTNER_CHECK: lambda work, signed: partners.check(work, arguments_of(signed, OfPartner)),
             Command.PARTNER_PAUSE: lambda work, signed: partners.pause(work, arguments_of(signed, OfPartner)),
             Command.PARTNER_RESUME: lambda work, signed: partners.resume(work, arguments_of(signed, Paged)),

@@ -20,6 +20,7 @@ from gateway.core.evidence.checkpoint import CheckpointKey, verify
 from gateway.core.evidence.errors import EvidenceError
 from gateway.core.evidence.succession import keys_of
 from gateway.core.keys import KeyEntry, Use
+from gateway.core.next_key import KeyState
 
 PAGE: Final = 200
 Item = dict[str, Any]
@@ -38,7 +39,7 @@ class Drill:
         looks: dict[Use, Callable[[], AsyncIterator[Item]]] = {
             Use.RECEIPT: lambda: self._receipts(entry.kid),
             Use.DOCUMENT: lambda: self._documents(entry.kid),
-            Use.SUBMIT: lambda: self._messages(entry),
+            Use.SUBMIT: lambda: self._submitted(entry),
             Use.COMMAND: lambda: self._commands(entry.kid),
             Use.ENCRYPT: lambda: encrypted(entry),
         }
@@ -79,6 +80,22 @@ class Drill:
                     yield {"what": "message", "iss": ref.iss, "jti": ref.jti, "unknown": "erased, or not to be opened"}
                 elif row is not None and _kid(signed) == entry.kid:
                     yield _message(ref, row)
+
+    async def _submitted(self, entry: KeyEntry) -> AsyncIterator[Item]:
+        """Yield messages, and the next keys that this one signed for."""
+        async for item in self._messages(entry):
+            yield item
+        after: KeyId | None = None
+        while True:
+            async with self._store.reading() as work:
+                page = await work.keys(entry.owner, frozenset(KeyState), after=after, limit=PAGE)
+            for row in page:
+                if row.signer == entry.kid:
+                    at = entries.moment(row.submitted_at)
+                    yield {"what": "key", "kid": row.kid, "thumbprint": row.thumbprint, "state": row.state.value, "submitted_at": at}
+            if len(page) < PAGE:
+                return
+            after = page[-1].kid
 
     async def _documents(self, kid: KeyId) -> AsyncIterator[Item]:
         async for work, legs in self._legs():

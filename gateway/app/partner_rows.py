@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from gateway.contract.values import Jti, LegId, PartnerId
+from gateway.contract.values import Jti, KeyId, LegId, PartnerId
+from gateway.core.next_key import KeyState
 from gateway.core.standing import Line, Span, Standing
 
 if TYPE_CHECKING:
@@ -39,6 +40,23 @@ class AttemptFilter:
     before: int | None = None  # the attempt that a page ended with
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRow:
+    """A key that a partner submitted, and what an operator made of it."""
+
+    kid: KeyId
+    partner: PartnerId
+    jwk: str  # as `next_key.spelled`; it never says that it is revoked
+    thumbprint: str  # RFC 7638
+    state: KeyState
+    signer: KeyId  # the partner's key that signed for it
+    digest: str  # of the token it came in
+    submitted_at: datetime
+    decided_at: datetime | None = None
+    decided_by: str | None = None  # an operator
+    revoked_at: datetime | None = None
+
+
 class PartnerRows(Protocol):
     """A part of a unit of work."""
 
@@ -68,3 +86,15 @@ class PartnerRows(Protocol):
 
     async def forget_attempts(self, before: datetime, *, limit: int) -> int:
         """Delete attempts from before a time, at most `limit`; return how many."""
+
+    async def add_key(self, row: KeyRow) -> bool:
+        """Insert a key; return whether its id was free, of everybody's."""
+
+    async def key(self, kid: KeyId) -> KeyRow | None:
+        """Return a key, locked where the transaction writes."""
+
+    async def keys(self, partner: PartnerId | None, states: Collection[KeyState], *, after: KeyId | None, limit: int) -> list[KeyRow]:
+        """Return keys in one of `states`, by their ids, from the one after `after` on, without a lock."""
+
+    async def save_key(self, row: KeyRow) -> None:
+        """Write what was decided of a locked key."""

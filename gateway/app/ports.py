@@ -525,7 +525,7 @@ class Bus(Protocol):
 class Question:
     """One API request as the edge took it. Inner checks the token itself: the edge is not believed."""
 
-    kind: str  # submit, line, event, poll, poll-again, status, receipt, checkpoint, inclusion, consistency
+    kind: str  # submit, line, event, key, poll, poll-again, status, receipt, checkpoint, inclusion, consistency
     method: str = "GET"
     path: str = "/"
     query: str = ""  # raw

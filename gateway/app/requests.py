@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 from gateway.app.batch import Batcher, Bounds, In, Out, QueueFullError, ShareFullError
 from gateway.app.inbox import Inbox, read_poll
 from gateway.app.intake import INTERNAL, Intake, Outcome, Submission, TokenUsedError
+from gateway.app.next_keys import NextKeys
 from gateway.app.ports import Answer, Clock, DeskUnavailableError, Question, Store, StoreUnavailableError, Telemetry
 from gateway.app.query import Query, not_found
 from gateway.app.sequence import Evidence
@@ -53,17 +54,19 @@ class Requests:
         inbox: Inbox,
         query: Query,
         evidence: Evidence,
+        keys: NextKeys,
         clock: Clock,
         telemetry: Telemetry,
     ) -> None:
         """Take the use cases."""
         self._store, self._holder, self._inbox, self._query, self._evidence = store, holder, inbox, query, evidence
+        self._keys = keys
         self._clock, self._telemetry, self._circuits = clock, telemetry, intake.circuits
         self.submissions: Batcher[Submission, Outcome] = Batcher(intake.accept, bounds=BOUNDS, whose=lambda s: s.channel)
         self.remembered: Batcher[RequestIdentity, bool] = Batcher(self._remember, bounds=BOUNDS, whose=lambda i: i.partner)
         self._taken: dict[PartnerId, datetime] = {}  # of each partner's rate, in this process
         self._kinds: Mapping[str, Callable[[PartnerId, Question], Awaitable[Answer]]] = {
-            "poll": self._poll, "status": self._status, "receipt": self._receipt,
+            "key": self._key, "poll": self._poll, "status": self._status, "receipt": self._receipt,
             "checkpoint": self._checkpoint, "inclusion": self._inclusion, "consistency": self._consistency,
         }  # fmt: skip
 
@@ -182,6 +185,9 @@ class Requests:
         if outcome.token_used:
             raise TokenUsedError("request token used twice")
         return problems_answer(outcome.problems, outcome.rejection)
+
+    async def _key(self, partner: PartnerId, question: Question) -> Answer:
+        return await self._keys.submit(partner, question.body)
 
     async def _poll(self, partner: PartnerId, question: Question) -> Answer:
         proof = sha256((question.token or "").encode()).hexdigest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from gateway.app.partner_rows import KeyRow
 from gateway.contract.formats import Format
 from gateway.contract.values import PartnerId
 from gateway.core.admission import Context
@@ -35,6 +36,8 @@ class World:
     contact: Mapping[str, str]  # of the national desk, in the messages the gateway itself sends
     origin: str  # scheme, host and port that partners use: `htu` of their request tokens starts with it
     operators: Operators = NOBODY  # the people of the national desk
+    filed: Keyring | None = None  # the partners' keys as files say, where `submitted` are over them in `context`
+    submitted: tuple[KeyRow, ...] = ()  # keys that partners submitted and an operator approved, those revoked since among them
     desk: PartnerId | None = None  # the national desk as a partner: it hears what nobody else has answered
 
     @property

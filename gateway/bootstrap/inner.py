@@ -20,9 +20,10 @@ from gateway.app.inbox import Inbox
 from gateway.app.inside import Insider
 from gateway.app.intake import Intake
 from gateway.app.keeping import Keeping
+from gateway.app.next_keys import NextKeys
 from gateway.app.outgoing import Outgoings
 from gateway.app.partners import PartnerDesk
-from gateway.app.ports import Store
+from gateway.app.ports import Bus, Store
 from gateway.app.query import Query
 from gateway.app.requests import Requests
 from gateway.app.safe import Safe
@@ -30,7 +31,8 @@ from gateway.app.seal import Seal, Sealer
 from gateway.app.sequence import BATCH_COUNT_MAX as SEQUENCE_COUNT_MAX
 from gateway.app.sequence import Evidence, Sequencer
 from gateway.app.settle import Settle, Timers
-from gateway.app.supervise import every, until_stopped
+from gateway.app.supervise import Loop, every, until_stopped
+from gateway.app.trust import Trust
 from gateway.app.turn import Read, Turn
 from gateway.app.world import Holder, World
 from gateway.bootstrap.admin import command_socket
@@ -53,6 +55,7 @@ SEQUENCE_SECONDS: Final = 0.5
 EVENTS_SECONDS: Final = 1.0
 FORGET_SECONDS: Final = 30.0
 METRICS_SECONDS: Final = 5.0
+TRUST_SECONDS: Final = 2.0  # between looks for keys that were approved or revoked
 TURN_SECONDS: Final = 0.5  # between looks whether a key's time has come
 _CHANNELS: Final = "whose Kafka channels there are"
 _AT_START: Final[Mapping[str, Callable[[Partners], object]]] = {
@@ -65,14 +68,12 @@ _AT_START: Final[Mapping[str, Callable[[Partners], object]]] = {
 async def add_inner(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry, metrics: Metrics) -> Requests:
     """Read what inner decides by, open its store and add its loops; return the desk that answers. Raises `OperatorError`s."""
     settings, clock, dice = built.settings, SystemClock(), SystemDice()
-    keys_from = keystore(settings)
-    keys = keys_from.private()
+    keys = (keys_from := keystore(settings)).private()
     loaded = load(settings, keys, keys_from)
     built.read = loaded.partners, loaded.adapters
     await refuse_unsafe_topics(settings, loaded.partners)
     store = built.store = await stack.enter_async_context(store_of(settings))
-    bus = built.bus
-    if bus is None:
+    if (bus := built.bus) is None:
         raise AssertionError("bus before inner")
     holder = built.holder = Holder(loaded.world)
     reading = in_force(keys, settings.id)
@@ -85,18 +86,21 @@ async def add_inner(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry,
     seal = Seal(
         store, bus, sealer, settle=settle, holder=holder, clock=clock, telemetry=telemetry, lease_seconds=settings.limits.lease_seconds
     )
-    inbox = Inbox(store, sealer, settle=settle, holder=holder, clock=clock)
-    query = Query(store, holder, outgoings)
-    requests = Requests(store, holder, intake=intake, inbox=inbox, query=query, evidence=Evidence(store), clock=clock, telemetry=telemetry)
+    trust = Trust(store, holder, telemetry=telemetry)
+    holder.current = trust.over(loaded.world, await trust.rows())
+    next_keys = NextKeys(store, holder, clock=clock, telemetry=telemetry, dev=settings.is_dev)
+    requests = Requests(
+        store, holder, intake=intake, inbox=Inbox(store, sealer, settle=settle, holder=holder, clock=clock),
+        query=Query(store, holder, outgoings), evidence=Evidence(store), keys=next_keys, clock=clock, telemetry=telemetry,
+    )  # fmt: skip
     built.commands = Commands(
         store, bus, holder, hold=Hold(holder, settle), deadletters=DeadLetters(settle), look=Look(holder, safe),
-        partners=PartnerDesk(holder, settle, outgoings, clock=clock, dice=dice), clock=clock, telemetry=telemetry,
+        partners=PartnerDesk(holder, settle, outgoings, clock=clock, dice=dice), keys=next_keys, clock=clock, telemetry=telemetry,
     )  # fmt: skip
     process = dice.uuid7(clock.now())  # the holder of leases
     sequencer = Sequencer(store, using.checkpoint, clock, holder=process)
     turn = Turn(reading, holder=holder, safe=safe, sequencer=sequencer, clock=clock, telemetry=telemetry)
     events = Events(store, bus, clock, telemetry=telemetry, source=settings.uri_base, holder=process)
-    escalate = Escalate(store, holder, outgoings, clock=clock, dice=dice, telemetry=telemetry)
     keeping = built.keeping = Keeping(store, clock=clock, dice=dice, telemetry=telemetry)
     built.loops |= {
         "keeping": keeping.run,
@@ -105,9 +109,10 @@ async def add_inner(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry,
         "seal": every(SEAL_SECONDS, seal.run_once),
         "settle": Outcomes(bus, settle, telemetry).run,
         "timers": every(TIMER_SECONDS, Timers(store, settle, clock=clock).run_once),
-        "escalate": every(TIMER_SECONDS, escalate.run_once),
+        "escalate": every(TIMER_SECONDS, Escalate(store, holder, outgoings, clock=clock, dice=dice, telemetry=telemetry).run_once),
         "sequence": every(SEQUENCE_SECONDS, _sequence(sequencer, telemetry), release=sequencer.release),
         "keys": every(TURN_SECONDS, turn.run_once),
+        "trust": every(TRUST_SECONDS, trust.run_once),
         "key-ends": every(LOOK_SECONDS, Ending(KEY, turn.ends, metrics.show_key, clock, telemetry).run_once),
         "forget": every(FORGET_SECONDS, Forget(store, clock=clock).run_once),
         "metrics": every(METRICS_SECONDS, _measure(store, requests, metrics, clock)),
@@ -116,14 +121,21 @@ async def add_inner(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry,
         built.loops["events"] = every(EVENTS_SECONDS, events.run_once, release=events.release)
     if settings.role is ProcessRole.INNER:
         insider = Insider(process, lambda: ["store"] if keeping.trouble else [])
-        server = RequestServer(bus, requests.answer_all, clock, telemetry, insider=insider)
-        registers = sorted(kafka_shape(loaded.partners).registers)
-        built.loops |= {"requests": server.run, "channels": Submissions(bus, intake, telemetry, registers).run}
-    await _take_over(store, settings, loaded.world, at=clock.now())
-    if settings.admin_listener.socket is not None:
-        verbs = {"reload": _reload(settings, keys_from, holder=holder, store=store, turn=turn, before=loaded.partners)}
-        await stack.enter_async_context(command_socket(settings.admin_listener.socket, verbs))
+        built.loops |= _asked_over(bus, requests, intake, insider=insider, partners=loaded.partners, telemetry=telemetry)
+    await _take_over(store, settings, holder.current, at=clock.now())
+    if (socket := settings.admin_listener.socket) is not None:
+        reload = _reload(settings, keys_from, trust=trust, turn=turn, before=loaded.partners)
+        await stack.enter_async_context(command_socket(socket, {"reload": reload}))
     return requests
+
+
+def _asked_over(
+    bus: Bus, requests: Requests, intake: Intake, *, insider: Insider, partners: Partners, telemetry: Telemetry
+) -> dict[str, Loop]:
+    """Return the loops that take what edges ask and registers submit over the bus."""
+    server = RequestServer(bus, requests.answer_all, SystemClock(), telemetry, insider=insider)
+    registers = sorted(kafka_shape(partners).registers)
+    return {"requests": server.run, "channels": Submissions(bus, intake, telemetry, registers).run}
 
 
 async def _take_over(store: Store, settings: Settings, world: World, *, at: datetime) -> None:
@@ -135,9 +147,7 @@ async def _take_over(store: Store, settings: Settings, world: World, *, at: date
     await record_waivers(store, settings.waivers, environment=settings.environment.value, at=at)
 
 
-def _reload(
-    settings: Settings, keys_from: FileKeystore, *, holder: Holder, store: Store, turn: Turn, before: Partners
-) -> Callable[[], Awaitable[None]]:
+def _reload(settings: Settings, keys_from: FileKeystore, *, trust: Trust, turn: Turn, before: Partners) -> Callable[[], Awaitable[None]]:
     one_at_a_time = asyncio.Lock()
 
     async def reload() -> None:
@@ -146,8 +156,7 @@ def _reload(
             loaded, reading = await asyncio.to_thread(_read_again, settings, keys_from)
             _refuse_restart(settings, before, loaded.partners)
             await refuse_unsafe_topics(settings, loaded.partners)
-            await record(store, digests_of(holder.current), digests_of(loaded.world), at=SystemClock().now())
-            holder.current = loaded.world
+            await trust.put(loaded.world, at=SystemClock().now())
             turn.put(reading)
 
     return reload

@@ -109,6 +109,7 @@ def list_keys(
         dates = (f"{at:%Y-%m-%d}" for at in (entry.valid_from, entry.valid_to))
         table.add_row(entry.owner, entry.use, entry.kid, *dates, _state(entry, now))
     Console(width=None if Console().is_terminal else 160).print(table)
+    typer.echo("Keys that partners submitted themselves are in no file: see gateway partner keys list.")
 
 
 @app.command()

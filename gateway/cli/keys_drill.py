@@ -6,10 +6,10 @@ import asyncio
 import json
 import os
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -18,14 +18,18 @@ from gateway import bootstrap
 from gateway.app import rewrap as putting
 from gateway.app.drill import Drill
 from gateway.app.safe import Safe
+from gateway.app.trust import DECIDED
 from gateway.cli.db_place import progress
 from gateway.core.evidence.checkpoint import CheckpointKey
 from gateway.core.jwks import write_instant
 from gateway.core.keys import KeyEntry, VerifyKey
+from gateway.core.next_key import respelled
 from gateway.keystores import rotate
 from gateway.keystores.files import EPOCHS, KeystoreError, PrivateKeys, Secret
 from gateway.ops.settings import Settings, load_settings
 from gateway.ops.system import SystemDice
+
+KEYS_COUNT_MAX: Final = 10_000  # that partners submitted: operators approved each
 
 
 def drill(
@@ -40,7 +44,7 @@ def drill(
     """List every message, receipt, leg, checkpoint and command that a key touched. The gateway may run meanwhile."""
     settings = load_settings(config, needs=["id", "paths", "profile", "passphrase_file", "store"])
     keys = bootstrap.keystore(settings).private()
-    found = _find(settings, keys, kid, owner)
+    found = _find(settings, keys, kid, owner, asyncio.run(_submitted(settings)))
     with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w", encoding="utf-8") as file:
         counts = asyncio.run(_write(settings, keys, found, file))
     told = ", ".join(f"{count} of {what}" for what, count in sorted(counts.items())) or "nothing"
@@ -99,9 +103,18 @@ def _items(made: Drill, found: KeyEntry | Secret, settings: Settings) -> AsyncIt
     return made.of_pair(found)
 
 
-def _find(settings: Settings, keys: PrivateKeys, kid: str, owner: str | None) -> KeyEntry | Secret:
+async def _submitted(settings: Settings) -> list[KeyEntry]:
+    """Return the keys that partners submitted and an operator approved, and that no file has."""
+    filed = {(entry.owner, entry.kid) for entry in bootstrap.keystore(settings).trusted().entries}
+    async with bootstrap.store_of(settings) as store, store.reading() as work:
+        rows = await work.keys(None, DECIDED, after=None, limit=KEYS_COUNT_MAX)
+    missing = [row for row in rows if (row.partner, row.kid) not in filed]
+    return [respelled(row.jwk, row.partner, revoked_at=row.revoked_at) for row in missing]
+
+
+def _find(settings: Settings, keys: PrivateKeys, kid: str, owner: str | None, submitted: Sequence[KeyEntry]) -> KeyEntry | Secret:
     people = [key for person in bootstrap.load_people(settings, ()) for key in person.keys] if settings.paths.operators else []
-    pairs = (*keys.public.entries, *bootstrap.keystore(settings).trusted().entries, *people)
+    pairs = (*keys.public.entries, *bootstrap.keystore(settings).trusted().entries, *submitted, *people)
     found: list[KeyEntry | Secret] = [each for each in pairs if each.kid == kid and owner in {None, each.owner}]
     found += [secret for secret in keys.secrets if secret.kid == kid and secret.use in EPOCHS and owner in {None, settings.id}]
     if len(found) != 1:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.table import Table
 
-from gateway.cli import desk
+from gateway.cli import desk, partner_keys
 from gateway.cli.desk import OperatorFile
 from gateway.cli.errors import stop
 from gateway.core.limits import LIST_COUNT_MAX
@@ -19,6 +19,7 @@ from gateway.core.standing import ANSWERED
 from gateway.testing.operator import OperatorClient
 
 app = typer.Typer(help="See how partners stand and what was tried; pause, suspend, resume, check one.", no_args_is_help=True)
+app.add_typer(partner_keys.app, name="keys")
 Partner = Annotated[str, typer.Argument(metavar="PARTNER", help="Id of the partner, as its profile names it.")]
 Wait = Annotated[float, typer.Option(min=1, help="Seconds to wait for what becomes of it.")]
 LOOK_SECONDS: Final = 0.5

@@ -21,6 +21,7 @@ from gateway.core import strict_json, tokens
 from gateway.core.deadletters import Side
 from gateway.core.decided import HoldReason
 from gateway.core.limits import COMMAND_LEGS_COUNT_MAX, LIST_COUNT_MAX, REQUEST_SECONDS_MAX
+from gateway.core.next_key import KeyState
 from gateway.core.operators import JUSTIFIED, Command, Operator, Operators
 from gateway.core.problems import Code, MalformedError, Problem, RefusedInputError, UntrustedError
 from gateway.core.strict_json import JsonObject
@@ -32,6 +33,7 @@ _WHAT: Final = "command"
 Arguments = TypeVar("Arguments", bound=msgspec.Struct)
 Uuid = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\Z")]
 PartnerName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]{2,32}\Z")]
+Kid = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
@@ -118,6 +120,27 @@ class AttemptListing(OfPartner, frozen=True, kw_only=True):
     failed: bool = False  # those alone
     after: Annotated[int, msgspec.Meta(ge=1, le=2**53)] | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=LIST_COUNT_MAX)] = LIST_COUNT_MAX
+
+
+class KeyListing(_Arguments, frozen=True, kw_only=True):
+    """Which keys that partners submitted, by their ids, from the one after `after` on."""
+
+    partner: PartnerName | None = None
+    state: KeyState | None = None
+    after: Kid | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=LIST_COUNT_MAX)] = LIST_COUNT_MAX
+
+
+class OfKey(OfPartner, frozen=True, kw_only=True):
+    """Exactly this key of this partner."""
+
+    kid: Kid
+
+
+class Approval(OfKey, frozen=True, kw_only=True):
+    """Exactly this key, as the partner told its thumbprint over another channel."""
+
+    thumbprint: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{43}\Z")]
 
 
 class Nothing(_Arguments, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -19,6 +20,7 @@ from gateway.core.strict_json import JsonObject
 
 _COORDINATE_BYTES: Final = 32
 _COMMON: Final = frozenset({"kid", "kty", "crv", "x", "alg", "gw_use", "valid_from", "valid_to"})
+_REQUIRED: Final = ("crv", "kty", "x", "y")  # those of a thumbprint (RFC 7638, section 3.2; RFC 8037, section 2)
 _OPTIONAL: Final = frozenset({"revoked_at", "previous"})
 _MEMBERS: Final[Mapping[object, frozenset[str]]] = {"EC": _COMMON | {"y"}, "OKP": _COMMON}
 _ALG_OF: Final[Mapping[str, Alg]] = {"ES256": Alg.ES256, "Ed25519": Alg.ED25519, "EdDSA": Alg.ED25519, "ECDH-ES": Alg.ECDH_ES}
@@ -54,6 +56,12 @@ def write_jwk(entry: KeyEntry) -> JsonObject:
     if entry.previous is not None:
         jwk["previous"] = entry.previous
     return jwk
+
+
+def thumbprint(entry: KeyEntry) -> str:
+    """Return the thumbprint of a public key (RFC 7638): what people compare over another channel. Raises `JwksError` as `write_jwk`."""
+    jwk = write_jwk(entry)
+    return jose.b64encode(sha256(strict_json.canonical({name: jwk[name] for name in _REQUIRED if name in jwk})).digest()).decode()
 
 
 def write_jwks(entries: Iterable[KeyEntry]) -> JsonObject:

@@ -38,6 +38,10 @@ class Command(StrEnum):
     DEADLETTER_DISCARD = "deadletter-discard"
     PARTNER_LIST = "partner-list"
     PARTNER_ATTEMPTS = "partner-attempts"
+    PARTNER_KEYS = "partner-keys"
+    PARTNER_KEY_APPROVE = "partner-key-approve"
+    PARTNER_KEY_REFUSE = "partner-key-refuse"
+    PARTNER_KEY_REVOKE = "partner-key-revoke"
     PARTNER_CHECK = "partner-check"
     PARTNER_PAUSE = "partner-pause"
     PARTNER_RESUME = "partner-resume"
@@ -57,6 +61,10 @@ ROLES_OF: Final[Mapping[Command, frozenset[OperatorRole]]] = {  # what is not he
     Command.DEADLETTER_DISCARD: frozenset({R.REVIEWER, R.ADMIN}),
     Command.PARTNER_LIST: frozenset(R),
     Command.PARTNER_ATTEMPTS: frozenset(R),
+    Command.PARTNER_KEYS: frozenset(R),
+    Command.PARTNER_KEY_APPROVE: frozenset({R.ADMIN}),
+    Command.PARTNER_KEY_REFUSE: frozenset({R.ADMIN}),
+    Command.PARTNER_KEY_REVOKE: frozenset({R.ADMIN}),
     Command.PARTNER_CHECK: frozenset({R.OFFICER, R.ADMIN}),
     Command.PARTNER_PAUSE: frozenset({R.OFFICER, R.ADMIN}),
     Command.PARTNER_RESUME: frozenset({R.ADMIN}),
@@ -65,8 +73,11 @@ ROLES_OF: Final[Mapping[Command, frozenset[OperatorRole]]] = {  # what is not he
 }
 # ids and codes only: no evidence
 READING: Final = frozenset(
-    {Command.HOLD_LIST, Command.DEADLETTER_LIST, Command.LEG_INSPECT, Command.PARTNER_LIST, Command.PARTNER_ATTEMPTS}
-)
+    {
+        Command.HOLD_LIST, Command.DEADLETTER_LIST, Command.LEG_INSPECT, Command.PARTNER_LIST, Command.PARTNER_ATTEMPTS,
+        Command.PARTNER_KEYS,
+    }
+)  # fmt: skip
 JUSTIFIED: Final = frozenset({Command.LEG_READ})  # they show content
 
 

@@ -34,10 +34,12 @@ COMMAND: Final = "gw-command+jwt"
 RECEIPT: Final = "gw-receipt+jwt"
 REJECTION: Final = "gw-rejection+jwt"
 KEYS: Final = "gw-keys+jwt"
+KEY: Final = "gw-key+jwt"  # a partner's next key, signed by a current one
+KEY_PROOF: Final = "gw-key-proof+jwt"  # inside it, signed by the next key itself
 TYPES_OF: Final[Mapping[Use, frozenset[str]]] = {
-    Use.SUBMIT: frozenset({EVENT}),
+    Use.SUBMIT: frozenset({EVENT, KEY, KEY_PROOF}),
     Use.DOCUMENT: frozenset({EVENT}),
-    Use.REQUEST: frozenset({REQUEST}),
+    Use.REQUEST: frozenset({REQUEST, KEY_PROOF}),
     Use.COMMAND: frozenset({COMMAND}),
     Use.RECEIPT: frozenset({RECEIPT, REJECTION}),
     Use.ROOT: frozenset({KEYS}),

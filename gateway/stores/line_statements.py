@@ -23,6 +23,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.sql.dml import ReturningInsert
 
 from gateway.core.delivery import State
 from gateway.stores import tables as t
@@ -31,6 +32,7 @@ from gateway.stores.types import Moment, StateName, at, lines
 CIRCUIT: Final = ("failures", "failing_since", "open_until", "asked_until", "woken_at")
 PARTNER: Final = bindparam("of_partner", type_=Text)
 ATTEMPT: Final = ("partner", "leg_id", "jti", "number", "at", "code", "retry_after", "again_at")
+DECIDED: Final = ("state", "decided_at", "decided_by", "revoked_at")
 NEW_CHECK: Final = ("check_id", "checked_at", "check_code")
 
 
@@ -159,3 +161,37 @@ def forget_attempts() -> Delete:
     table, oldest = t.attempt, t.attempt.alias("oldest")
     first = select(oldest.c.attempt_id).order_by(oldest.c.attempt_id).limit(bindparam("limit", type_=BigInteger))
     return delete(table).where(table.c.attempt_id.in_(first), table.c.at < bindparam("before", type_=Moment))
+
+
+# --- keys that partners submit ----------------------------------------------------------------------------------------
+
+
+@cache
+def insert_key() -> ReturningInsert[Any]:
+    """Insert a key, unless its id is taken."""
+    return upsert(t.partner_key).on_conflict_do_nothing().returning(t.partner_key.c.kid)
+
+
+@cache
+def key(*, locked: bool) -> Select[Any]:
+    """Read one key."""
+    found = select(t.partner_key).where(t.partner_key.c.kid == bindparam("of_kid", type_=Text))
+    return found.with_for_update() if locked else found
+
+
+@cache
+def keys(*, of_partner: bool) -> Select[Any]:
+    """Read keys by their ids: of one partner, or all there are, which are few."""
+    table = t.partner_key
+    wanted = table.c.state.in_(bindparam("states", expanding=True, type_=Text))
+    found = select(table).where(table.c.kid > bindparam("after", type_=Text), wanted)
+    found = found.where(table.c.partner == PARTNER) if of_partner else found
+    return found.order_by(table.c.kid).limit(bindparam("limit", type_=BigInteger))
+
+
+@cache
+def save_key() -> Update:
+    """Write what was decided of a key."""
+    table = t.partner_key
+    new = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in DECIDED}
+    return update(table).where(table.c.kid == bindparam("of_kid", type_=Text)).values(new)

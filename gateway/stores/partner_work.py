@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Row
 
-from gateway.app.partner_rows import AttemptFilter, AttemptRow
-from gateway.contract.values import LegId, PartnerId
+from gateway.app.partner_rows import AttemptFilter, AttemptRow, KeyRow
+from gateway.contract.values import KeyId, LegId, PartnerId
 from gateway.core.circuit import Circuit
+from gateway.core.next_key import KeyState
 from gateway.core.standing import Line, Standing
 from gateway.stores import line_statements as line
 from gateway.stores import statements as s
 from gateway.stores.connected import Connected, micros, singles
+
+KEY_FIELDS: Final = tuple(field.name for field in fields(KeyRow))
 
 
 class PartnerWork(Connected):
@@ -79,6 +83,25 @@ class PartnerWork(Connected):
         """Delete attempts from before a time, at most `limit`."""
         return await self._run(line.forget_attempts(), before=before, limit=limit)
 
+    async def add_key(self, row: KeyRow) -> bool:
+        """Insert a key; return whether its id was free."""
+        return bool(await self._rows(line.insert_key(), **{name: getattr(row, name) for name in KEY_FIELDS}))
+
+    async def key(self, kid: KeyId) -> KeyRow | None:
+        """Return a key, locked where this unit of work writes."""
+        row = await self._row(line.key(locked=self._writes), of_kid=kid)
+        return None if row is None else _key(row)
+
+    async def keys(self, partner: PartnerId | None, states: Collection[KeyState], *, after: KeyId | None, limit: int) -> list[KeyRow]:
+        """Return keys in one of `states`, by their ids."""
+        given = {"states": sorted(state.value for state in states), "after": after or "", "limit": limit}
+        given |= {} if partner is None else {"of_partner": partner}
+        return [_key(row) for row in await self._rows(line.keys(of_partner=partner is not None), **given)]
+
+    async def save_key(self, row: KeyRow) -> None:
+        """Write what was decided of a locked key."""
+        await self._run(line.save_key(), of_kid=row.kid, **{f"new_{name}": getattr(row, name) for name in line.DECIDED})
+
 
 def _circuit(row: Row[Any]) -> Circuit:
     return Circuit(**{name: getattr(row, name) for name in line.CIRCUIT})
@@ -86,3 +109,7 @@ def _circuit(row: Row[Any]) -> Circuit:
 
 def _plain(value: Any) -> Any:
     return micros(value) if isinstance(value, datetime) else value
+
+
+def _key(row: Row[Any]) -> KeyRow:
+    return KeyRow(**row._asdict() | {"state": KeyState(row.state)})

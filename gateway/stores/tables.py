@@ -216,6 +216,23 @@ Index("ix_attempt_partner", attempt.c.partner, attempt.c.at, attempt.c.attempt_i
 FAILED: Final = attempt.c.code != literal_column(f"'{ANSWERED}'")
 Index("ix_attempt_failed", attempt.c.partner, attempt.c.at, attempt.c.attempt_id, postgresql_where=FAILED, sqlite_where=FAILED)
 
+partner_key: Final = Table(
+    "partner_key",
+    metadata,
+    Column("kid", Text, primary_key=True),  # whoever comes first has it
+    Column("partner", Text, nullable=False),
+    Column("jwk", Text, nullable=False),
+    Column("thumbprint", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("signer", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("submitted_at", Moment, nullable=False),
+    Column("decided_at", Moment),
+    Column("decided_by", Text),
+    Column("revoked_at", Moment),
+    Index("ix_partner_key_partner", "partner", "kid"),
+)
+
 sender_line: Final = Table(
     "sender_line",
     metadata,

@@ -22,7 +22,8 @@ from gateway.contract.errors import PartnerError
 from gateway.contract.values import Jti, PartnerId
 from gateway.core import receipts, tokens
 from gateway.core.keyring import Keyring
-from gateway.core.keys import EncryptionKey, SigningKey, Use
+from gateway.core.keys import EncryptionKey, SigningKey, Use, VerifyKey
+from gateway.core.next_key import next_key_claims
 from gateway.core.receipts import Statement
 from gateway.core.request_tokens import HttpRequest, request_claims
 from gateway.ops.system import SystemClock, SystemDice
@@ -145,6 +146,17 @@ class PartnerClient:
     async def receipt(self, jti: Jti) -> Response:
         """Fetch the stored receipt of an own message."""
         return await self.request("GET", f"/v1/messages/{jti}/receipt")
+
+    async def submit_key(
+        self, entry: VerifyKey | EncryptionKey, private: SigningKey | None, *, current: SigningKey, by: VerifyKey
+    ) -> Response:
+        """Submit the next key: `private` is its private half, none of a key to encrypt to; `current` signs, and `by` is its public half.
+
+        202 where it waits for approval from now on, 200 where it is known: `thumbprint` and `state`.
+        """
+        now, who = self._clock.now(), self._identity
+        claims = next_key_claims(entry, private, by=by, aud=who.gateway, jti=self._dice.uuid7(now), now=now)
+        return await self.request("POST", "/v1/keys", body=tokens.sign(claims, current, typ=tokens.KEY), media_type=JOSE)
 
     async def get(self, path: str, parameters: Mapping[str, str] = MappingProxyType({})) -> Response:
         """Ask for anything else, such as a proof."""

@@ -20,6 +20,7 @@ from gateway.core.message import Signed
 from gateway.testing.contract_store_aside import AsideContract
 from gateway.testing.contract_store_attempts import AttemptContract
 from gateway.testing.contract_store_circuits import CircuitContract
+from gateway.testing.contract_store_keys import KeyContract
 from gateway.testing.contract_store_legs import LineContract, SealContract, SettleContract
 from gateway.testing.contract_store_upkeep import UpkeepContract
 from gateway.testing.contract_store_watches import WatchContract
@@ -425,5 +426,6 @@ class StoreContract(
     EvidenceContract,
     UpkeepContract,
     AttemptContract,
+    KeyContract,
 ):
     """Everything that a store promises."""

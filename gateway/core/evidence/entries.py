@@ -218,6 +218,21 @@ class ErasedEpoch(_Part, frozen=True, kw_only=True, tag_field="what", tag="epoch
     epoch: Name
 
 
+class PartnerKey(_Entry, frozen=True, kw_only=True, tag="partner-key"):
+    """A key that a partner submitted came to a state. `thumbprint` is the SHA-256 of RFC 7638.
+
+    `signer` is the key of the partner that signed for it, `digest` that of the token's signing input.
+    """
+
+    partner: Partner
+    key: Name
+    use: Literal["submit", "request", "encrypt"]
+    state: Literal["pending", "approved", "refused", "revoked"]
+    thumbprint: Digest
+    signer: Name
+    digest: Digest
+
+
 class Erased(_Entry, frozen=True, kw_only=True, tag="erased"):
     """A key was destroyed, and with it all that was encrypted under it. A restore does so again."""
 
@@ -225,7 +240,7 @@ class Erased(_Entry, frozen=True, kw_only=True, tag="erased"):
     reason: Code
 
 
-Entry = LogOpened | Accepted | Extended | Rejected | LegMoved | Held | Receipted | Config | Waiver | Commanded | Erased
+Entry = LogOpened | Accepted | Extended | Rejected | LegMoved | Held | Receipted | Config | Waiver | Commanded | PartnerKey | Erased
 _ENCODER: Final = msgspec.json.Encoder(order="sorted")
 _DECODER: Final[msgspec.json.Decoder[Entry]] = msgspec.json.Decoder(Entry)
 

@@ -382,3 +382,38 @@ def test_what_a_partner_lost_is_sent_again_page_by_page(gateway, me):
     assert told.stdout.splitlines()[1:] == [f"stays  {LEGS[1]}  taken-back", "fr-police: 1 of 2 legs go again"]
     wanted = {"partner": "fr-police", "since": "2026-11-20T00:00:00+00:00"}
     assert [said for _, said in gateway.commands] == [wanted, {**wanted, "after": LEGS[0], "until": until}]
+
+
+def key(kid, **more):
+    return {
+        "partner": "fr-police", "kid": kid, "use": "submit", "state": "pending", "signer": "s1", "thumbprint": None,
+        "valid_from": "2026-11-21T00:00:00+00:00", "valid_to": "2027-12-26T00:00:00+00:00", "submitted_at": "2026-11-21T09:00:00+00:00",
+        "decided_at": None, "decided_by": None, **more,
+    }  # fmt: skip
+
+
+def test_submitted_keys_are_listed_page_by_page(gateway, me):
+    gateway.answer = in_turn({"keys": [key("k1")], "next": "k1"}, {"keys": [key("k2", state="approved", thumbprint="t2")], "next": None})
+    told = run(me("auditor"), "partner", "keys", "list", "--partner", "fr-police")
+    assert told.exit_code == 0, told.output
+    assert [" ".join(line.split()) for line in told.stdout.splitlines()[1:]] == [
+        "fr-police k1 submit pending 2026-11-21 2027-12-26 s1 2026-11-21T09:00Z",
+        "fr-police k2 submit approved 2026-11-21 2027-12-26 s1 2026-11-21T09:00Z t2",
+    ]
+    assert gateway.commands == [("partner-keys", {"partner": "fr-police"}), ("partner-keys", {"partner": "fr-police", "after": "k1"})]
+
+
+@pytest.mark.parametrize(
+    ("verb", "more", "state"),
+    [("approve", {"thumbprint": "t" * 43}, "approved"), ("refuse", {}, "refused"), ("revoke", {}, "revoked")],
+)
+def test_a_submitted_key_is_decided_on_by_one_signed_command(gateway, me, verb, more, state):
+    gateway.answer = in_turn({"partner": "fr-police", "kid": "k1", "state": state})
+    told = run(me("admin"), "partner", "keys", verb, "fr-police", "k1", *(part for name in more for part in (f"--{name}", more[name])))
+    assert (told.exit_code, told.stdout) == (0, f"fr-police: k1 is {state}\n")
+    assert gateway.commands == [(f"partner-key-{verb}", {"partner": "fr-police", "kid": "k1", **more})]
+
+
+def test_a_key_is_not_approved_without_a_thumbprint(gateway, me):
+    told = run(me("admin"), "partner", "keys", "approve", "fr-police", "k1")
+    assert (told.exit_code, gateway.commands) == (2, [])

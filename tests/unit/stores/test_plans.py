@@ -23,6 +23,7 @@ LINE, ID, PAIR = [["north", "anna"]], [["x"]], [["x", "y"]]
 PARTNER: dict[str, Any] = {"of_partner": "north", "now": NOW}
 CLAIM = PARTNER | {"until": NOW, "limit": 20}
 PK = "pk"
+KEYS: dict[str, Any] = {"states": ["pending"], "after": "", "limit": 9}
 ATTEMPTS: dict[str, Any] = {"of_partner": "north", "since": NOW, "before": 5, "limit": 9}
 PLANS = [
     (s.earlier(), {"lines": PAIR}, {"submission": {PK}}),
@@ -68,6 +69,9 @@ PLANS = [
     (line.attempts(failed=False), ATTEMPTS, {"attempt": {"ix_attempt_partner"}, "last": {PK}}),
     (line.attempts(failed=True), ATTEMPTS, {"attempt": {"ix_attempt_failed"}, "last": {PK}}),
     (line.forget_attempts(), {"before": NOW, "limit": 9}, {"attempt": {PK}, "oldest": {"nothing"}}),  # its first rows, by their ids
+    (line.key(locked=True), {"of_kid": "x"}, {"partner_key": {PK}}),
+    (line.keys(of_partner=True), KEYS | {"of_partner": "north"}, {"partner_key": {"ix_partner_key_partner"}}),
+    (line.keys(of_partner=False), KEYS, {"partner_key": {PK}}),
     (log.unstage(), {"lines": [[1]]}, {"evidence_staged": {PK}}),
     (log.log_nodes(), {"lines": [[0, 1]]}, {"evidence_node": {PK}}),
     (log.leaf_index(), {"leaf_hash": b"h"}, {"evidence_leaf": {"ix_evidence_leaf_leaf_hash"}}),

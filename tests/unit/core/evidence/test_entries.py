@@ -50,6 +50,9 @@ EVERY_KIND = [
         file="2026/17-3",
         partner="fr-police",
     ),
+    entries.PartnerKey(
+        at=AT, partner="fr-police", key="k-2", use="submit", state="pending", thumbprint="a" * 64, signer="k-1", digest="b" * 64
+    ),
     entries.Erased(at=AT, key=entries.ErasedMessage(iss="ie-register", jti=uuid(1)), reason="RETENTION"),
     entries.Erased(at=AT, key=entries.ErasedSubject(subject="a" * 64), reason="ERASURE"),
     entries.Erased(at=AT, key=entries.ErasedSubject(subject="r-" + "a" * 64), reason="ERASURE"),
