@@ -235,6 +235,8 @@ async def judged(f: Fleet, strike: Strike, say: Callable[[str], None]) -> None:
         say(f"  {at:7.2f} {what}")
     other = Counter(answer.status for entry in ledger.entries.values() for answer in entry.answers)
     say(f"{verdict.messages} messages in {verdict.seconds:.0f} s; answered other than with a receipt: {dict(other)}")
+    for fault in verdict.faults:
+        say(f"  {fault.kind} {fault.what} {fault.jti}")
     assert verdict.faults == [], seed
     assert last is None, last
     assert verdict.messages > MESSAGES_MIN
