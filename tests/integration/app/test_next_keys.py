@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,8 +13,10 @@ from typing import Any
 import pytest
 
 from gateway.app.configured import digests_of
-from gateway.app.ports import Answer
+from gateway.app.drill import Drill
+from gateway.app.ports import Answer, Question
 from gateway.app.trust import Trust
+from gateway.app.world import Holder
 from gateway.contract.values import KeyId, PartnerId
 from gateway.core import jose, jwks, limits, tokens
 from gateway.core.delivery import State
@@ -23,7 +26,7 @@ from gateway.core.next_key import next_key_claims
 from gateway.keystores.generate import Pair, Plan, new_pair
 from gateway.ops.telemetry import Telemetry
 from tests.desk import Desk, desk
-from tests.house import GATEWAY, PARTNER_USES, SHIPPED, House, Keys, with_delivery
+from tests.house import GATEWAY, ROOT, SHIPPED, House, Keys, with_delivery
 from tests.notices import notice
 
 GB, FR = PartnerId("gb-register"), PartnerId("fr-police")
@@ -363,8 +366,6 @@ async def test_a_token_is_of_who_asks_and_is_not_passed_on(tmp_path: Path) -> No
 
 async def test_a_request_is_used_once_and_a_key_needs_one(tmp_path: Path) -> None:
     async with desk(tmp_path, profiles=PUSHED) as d:
-        from gateway.app.ports import Question
-
         token = Sender(d.house).token(Sender(d.house).pair())
         for mtls in (None, GB):
             answer = await d.house.requests.answer(Question(kind="key", method="POST", path="/v1/keys", body=token, mtls=mtls))
@@ -543,4 +544,65 @@ async def test_lists_are_of_a_partner_or_a_state_and_read_on_page_by_page(tmp_pa
         assert await listed(after="k1") == ["k2", "k9"]
 
 
-assert set(PARTNER_USES) == {Use.SUBMIT, Use.REQUEST, Use.ENCRYPT}
+async def test_the_example_of_the_documentation_makes_a_token_that_is_taken(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "howto" / "partners.md").read_text(encoding="utf-8")
+    (example,) = [block for block in page.split("```python\n")[1:] if "def next_key" in block]
+    code: dict[str, Any] = {}
+    exec(example.split("```")[0], code)  # noqa: S102 -- the page is ours
+    async with desk(tmp_path, profiles=PUSHED) as d:
+        partner, h = Sender(d.house), d.house
+        code["time"] = type("Clock", (), {"time": staticmethod(lambda: h.clock.now().timestamp())})
+        pair, old = partner.pair(), h.keys[GB].pairs[Use.SUBMIT]
+        jti = h.dice.uuid7(h.clock.now())
+        token = code["next_key"](GB, GATEWAY, old.private, jwks.write_jwk(old.entry), pair.private, jwks.write_jwk(pair.entry), jti)
+        answer = await partner.send(token.encode())
+        assert (answer.outcome, json.loads(answer.body)["thumbprint"]) == ("accepted", code["thumbprint"](jwks.write_jwk(pair.entry)))
+
+
+async def test_a_drill_lists_the_keys_that_a_stolen_one_signed_for(tmp_path: Path) -> None:
+    async with desk(tmp_path, profiles=PUSHED) as d:
+        h, partner = d.house, Sender(d.house)
+        pair = partner.pair()
+        told = await partner.submit(pair)
+        drill = Drill(h.store, h.inbox._sealer._safe, gateway=GATEWAY)
+        found = [item async for item in drill.of_pair(partner.current()[1]) if item["what"] == "key"]
+        assert [(item["kid"], item["thumbprint"], item["state"]) for item in found] == [(pair.entry.kid, told["thumbprint"], "pending")]
+        assert [item async for item in drill.of_pair(Sender(h, FR).current()[1]) if item["what"] == "key"] == []
+
+
+async def test_a_row_that_cannot_be_read_is_told_and_believed_of_nobody(tmp_path: Path) -> None:
+    async with desk(tmp_path, profiles=PUSHED) as d:
+        h, partner = d.house, Sender(d.house)
+        good = partner.pair()
+        await approved(d, good)
+        async with h.store.unit_of_work() as work:
+            row = await work.key(good.entry.kid)
+            assert row is not None
+            await work.add_key(replace(row, kid=KeyId("broken"), jwk='{"kid":"broken"}'))
+        await h.trust.run_once()
+        mine = {e.kid for e in h.holder.current.context.keyring.entries if e.owner == GB}
+        assert (good.entry.kid in mine, "broken" in mine) == (True, False)
+
+
+async def test_two_inners_agree_whoever_took_the_command_and_a_reload_of_the_other_tells_nothing(tmp_path: Path) -> None:
+    async with desk(tmp_path, profiles=PUSHED) as d:
+        h, pair = d.house, Sender(d.house).pair()
+        files = h.holder.current
+        second = Holder(files)
+        other = Trust(h.store, second, telemetry=Telemetry(h.metrics))
+        told = await Sender(h).submit(pair)
+        await d.do("partner-key-approve", who="admin", partner=GB, kid=pair.entry.kid, thumbprint=told["thumbprint"])
+        await other.put(files, at=h.clock.now())  # a reload before its loop has looked
+        await h.trust.put(files, at=h.clock.now())
+        for holder in (second, h.holder):
+            holder.current.context.keyring.find(GB, pair.entry.kid, use=Use.SUBMIT)
+        assert len([entry for entry in await d.entries("config") if entry["name"] == f"{GB}.{pair.entry.kid}"]) == 1
+
+
+async def test_two_submissions_of_a_partner_at_once_do_not_exceed_what_may_wait(tmp_path: Path) -> None:
+    async with desk(tmp_path, profiles=PUSHED) as d:
+        partner = Sender(d.house)
+        sent = [partner.send(partner.token(partner.pair())) for _ in range(2 * limits.KEYS_PENDING_COUNT_MAX)]
+        outcomes = [answer.outcome for answer in await asyncio.gather(*sent)]
+        assert outcomes.count("accepted") == limits.KEYS_PENDING_COUNT_MAX
+        assert set(outcomes) == {"accepted", "problem"}
