@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from gateway.app import inside, skew
+from gateway.app.forget import REMEMBERED
 from gateway.app.keeping import STANDS, TRIAL_SECONDS, TRIAL_SECONDS_MAX
 from gateway.app.supervise import PAUSE_SECONDS_MAX
 from gateway.buses.kafka import PUBLISH_SECONDS_MAX
+from gateway.buses.requests import DEADLINE_SECONDS_MAX
 from gateway.core import limits
+from gateway.ops import ending
+from gateway.ops.settings import Limits
 from gateway.ops.telemetry import Metrics
 from gateway.stores import postgres, sqlite
 
@@ -18,7 +24,12 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "howto" / "outages.md").read_text(encoding="utf-8")
 FILES = [path for folder in ("app", "bootstrap", "buses", "ops") for path in (ROOT / "gateway" / folder).glob("*.py")]
 SOURCE = "\n".join(path.read_text(encoding="utf-8") for path in FILES)
-EVENTS = ("store-refuses", "store-keeps", "bus-unavailable", "loop-waits", "circuit-open", "report-lost", "certificate-not-read")
+EVENTS = (
+    *("store-refuses", "store-keeps", "bus-unavailable", "loop-waits", "circuit-open", "report-lost"),
+    *("certificate-not-read", "certificate-expires", "certificate-ended", "key-expires", "key-ended"),
+    *("clock-skew", "request-deadline-too-far", "attempt-too-late"),
+)
+MISSING = {f"{inside.NOBODY}-store", f"{inside.NOBODY}-{inside.CLOCK}"}  # what an edge says in /readyz
 
 
 def rows_of(heading: str) -> set[str]:
@@ -46,7 +57,7 @@ def test_an_event_that_the_page_names_is_one(event: str) -> None:
 
 
 def test_every_hyphenated_name_on_the_page_is_an_event_that_is_checked() -> None:
-    assert set(re.findall(r"`([a-z]+(?:-[a-z]+)+)`", PAGE)) <= set(EVENTS)
+    assert set(re.findall(r"`([a-z]+(?:-[a-z]+)+)`", PAGE)) <= {*EVENTS, *MISSING}
 
 
 def test_every_metric_and_limit_on_the_page_exists() -> None:
@@ -57,4 +68,10 @@ def test_every_metric_and_limit_on_the_page_exists() -> None:
 
 def test_the_times_on_the_page_are_those_of_the_code() -> None:
     assert (TRIAL_SECONDS, TRIAL_SECONDS_MAX, PAUSE_SECONDS_MAX, PUBLISH_SECONDS_MAX) == (2, 5, 5, 10)
+    assert (inside.ASK_SECONDS, inside.ASKED_COUNT, inside.HEARD_SECONDS_MAX) == (2, 4, 8)
+    assert (skew.SKEW_SECONDS_MAX, skew.AGAIN.total_seconds(), skew.COMPARE_SECONDS) == (2, 300, 30)
+    assert (ending.CERTIFICATE.notice, ending.KEY.notice, ending.ENDED_AGAIN) == (timedelta(14), timedelta(30), timedelta(minutes=10))
+    assert (limits.REQUEST_SKEW_SECONDS_MAX, limits.REQUEST_SECONDS_MAX, limits.IAT_SKEW_SECONDS_MAX) == (5, 60, 300)
+    assert (limits.LEASE_SECONDS_MAX, DEADLINE_SECONDS_MAX, REMEMBERED.total_seconds()) == (60, 120, 60)
+    assert Limits().answer_seconds == 20
     assert postgres.STATEMENT_SECONDS_MAX == 30
