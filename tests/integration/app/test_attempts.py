@@ -17,6 +17,7 @@ from gateway.contract.transports import Outcome, Reply
 from gateway.contract.values import PartnerId
 from gateway.core import limits
 from gateway.core.delivery import Event, State
+from gateway.stores.open import migrate
 from tests.desk import Desk, desk
 from tests.house import SHIPPED, House, with_delivery
 from tests.notices import notice
@@ -194,4 +195,20 @@ async def test_forgetting_goes_on_at_once_after_a_full_portion(tmp_path: Path) -
         d.house.clock.advance(seconds=limits.ATTEMPT_DAYS_MAX * 24 * 3600 + 1)
         forget = Forget(d.house.store, clock=d.house.clock)
         assert [await forget.run_once(), await forget.run_once()] == [limits.FORGET_COUNT_MAX, 0]
+        assert await tried(d) == []
+
+
+@pytest.mark.services
+async def test_on_postgresql_attempts_are_listed_and_forgotten(tmp_path: Path, postgres_dsn: str) -> None:
+    await migrate(postgres_dsn)
+    async with desk(tmp_path, profiles=PUSHED, url=postgres_dsn) as d:
+        d.house.partners[FR].answers = [Reply(Outcome.FAILED, "http-503", timedelta(seconds=120)), Reply(Outcome.DELIVERED)]
+        await d.house.submit(notice("FR"))
+        await d.house.run_until_idle()
+        d.house.clock.advance(seconds=600)
+        await d.house.run_until_idle()
+        assert [(row["code"], row["retry_after"]) for row in await tried(d)] == [("delivered", None), ("http-503", 120)]
+        assert [row["attempt"] for row in await tried(d, failed=True)] == [1]
+        d.house.clock.advance(seconds=limits.ATTEMPT_DAYS_MAX * 24 * 3600 + 1)
+        assert await Forget(d.house.store, clock=d.house.clock).run_once() == 0
         assert await tried(d) == []

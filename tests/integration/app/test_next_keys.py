@@ -25,6 +25,7 @@ from gateway.core.keys import EncryptionKey, SigningKey, Use, VerifyKey
 from gateway.core.next_key import next_key_claims
 from gateway.keystores.generate import Pair, Plan, new_pair
 from gateway.ops.telemetry import Telemetry
+from gateway.stores.open import migrate
 from tests.desk import Desk, desk
 from tests.house import GATEWAY, ROOT, SHIPPED, House, Keys, with_delivery
 from tests.notices import notice
@@ -597,6 +598,28 @@ async def test_two_inners_agree_whoever_took_the_command_and_a_reload_of_the_oth
         for holder in (second, h.holder):
             holder.current.context.keyring.find(GB, pair.entry.kid, use=Use.SUBMIT)
         assert len([entry for entry in await d.entries("config") if entry["name"] == f"{GB}.{pair.entry.kid}"]) == 1
+
+
+@pytest.mark.services
+async def test_on_postgresql_a_key_is_submitted_approved_believed_in_another_inner_and_revoked(tmp_path: Path, postgres_dsn: str) -> None:
+    await migrate(postgres_dsn)
+    async with desk(tmp_path, profiles=PUSHED, url=postgres_dsn) as d:
+        h, partner = d.house, Sender(d.house)
+        pair = partner.pair()
+        key = signing(pair)
+        assert key is not None
+        async with desk(tmp_path, profiles=PUSHED, url=postgres_dsn, clock=h.clock, keys=h.keys, seed=2) as second:
+            told = await partner.submit(pair)
+            await second.do("partner-key-approve", who="admin", partner=GB, kid=pair.entry.kid, thumbprint=told["thumbprint"])
+            await h.trust.run_once()
+            assert (await sent_with(h, key)).receipt is not None
+            await second.do("partner-key-revoke", who="admin", partner=GB, kid=pair.entry.kid)
+            await h.trust.run_once()
+            assert (await sent_with(h, key)).receipt is None
+            assert [entry["state"] for entry in await second.entries("partner-key")] == ["pending", "approved", "revoked"]
+            sent = [partner.send(partner.token(partner.pair())) for _ in range(2 * limits.KEYS_PENDING_COUNT_MAX)]
+            outcomes = [answer.outcome for answer in await asyncio.gather(*sent)]
+            assert outcomes.count("accepted") == limits.KEYS_PENDING_COUNT_MAX
 
 
 async def test_two_submissions_of_a_partner_at_once_do_not_exceed_what_may_wait(tmp_path: Path) -> None:

@@ -33,6 +33,10 @@ def add(connection: sqlite3.Connection, number: int) -> None:
     key = f"{number:064x}"
     connection.execute("INSERT INTO subject (key, seq) VALUES (?, ?)", [key, number])
     connection.execute("INSERT INTO subject_key (key, epoch, wrapped) VALUES (?, 'kek-1', ?)", [key, SECRET + number.to_bytes(4, "big")])
+    tried = "INSERT INTO attempt (partner, leg_id, jti, number, at, code) VALUES ('fr-police', ?, ?, 1, 0, 'delivered')"
+    connection.execute(tried, [key, key])
+    submitted = "INSERT INTO partner_key VALUES (?, 'fr-police', '{}', 't', 'approved', 's1', 'd', 0, 0, 'anna', NULL)"
+    connection.execute(submitted, [key])
     connection.execute("INSERT INTO message_key (iss, jti, wrapped) VALUES ('gb-register', ?, ?)", [key, SECRET])
 
 
