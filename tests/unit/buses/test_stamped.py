@@ -72,7 +72,7 @@ async def test_what_partners_read_or_write_is_neither_stamped_nor_looked_at(topi
 
 @pytest.mark.parametrize("headers", [{}, {SENT_AT: "soon"}, {SENT_AT: ""}, {SENT_BY: "inner"}])
 async def test_a_record_without_a_time_is_taken_as_it_is(headers: Mapping[str, str]) -> None:
-    shared, side = MemoryBus(), None
+    shared = MemoryBus()
     await shared.publish([Outgoing(topics.OUTCOMES, b"k", b"one", headers)])
     side = Side(shared, "inner")
     [record] = await side.take(topics.OUTCOMES)
@@ -81,9 +81,9 @@ async def test_a_record_without_a_time_is_taken_as_it_is(headers: Mapping[str, s
 
 
 async def test_of_many_records_of_one_sender_the_newest_counts() -> None:
-    shared, side = MemoryBus(), Side(MemoryBus(), "inner")
+    shared = MemoryBus()
     side = Side(shared, "inner")
-    times = [5, 40, 9.9, 1000 - 970]
+    times = [5, 40, 9.9, 30]
     stamps = [{SENT_AT: written(START + timedelta(seconds=seconds)), SENT_BY: "courier/c-1"} for seconds in times]
     await shared.publish([Outgoing(topics.OUTCOMES, b"k", b"one", stamp) for stamp in stamps])
     await side.take(topics.OUTCOMES)
