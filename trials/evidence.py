@@ -118,7 +118,7 @@ class Auditor:
             (kept / "receipts").write_bytes(b"\n".join(receipts) + b"\n")
         settings = self._gw.setup.settings
         role = ProcessRole.EMBEDDED if ProcessRole.EMBEDDED in settings else ProcessRole.INNER
-        exported = gateway("evidence", "export", "--config", str(settings[role]), str(bundle))
+        exported = gateway("evidence", "export", "--config", str(settings[role]), str(bundle), tree=self._gw.processes[role].tree)
         if exported.returncode != 0:
             self._fault(f"cannot be exported: {exported.stderr.strip()[-300:]}")
             return

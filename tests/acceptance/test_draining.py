@@ -22,7 +22,7 @@ from tests.acceptance.fleet import Fleet, fleet
 from tests.services.kafka import KafkaSettings
 from tests.services.postgres import PostgresSettings
 
-pytestmark = [pytest.mark.services, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.services, pytest.mark.timeout(480)]
 LEAVE_SECONDS = 2
 SLOW = Behaviour(delay_seconds=25)  # a partner that is given 30 s
 

@@ -19,7 +19,7 @@ from tests.services.postgres import PostgresSettings
 from trials.kinds import Scene
 from trials.ledger import Stated, Way
 
-pytestmark = [pytest.mark.services, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.services, pytest.mark.timeout(480)]
 RACES = 8
 LEAVE_SECONDS = 1
 

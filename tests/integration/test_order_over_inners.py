@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
 import pytest
 
+from gateway.app.ports import StoreUnavailableError
 from gateway.buses.memory import MemoryBus
 from gateway.contract.errors import DeliveryError
 from gateway.contract.transports import Outcome, Reply
@@ -31,7 +32,7 @@ ANSWERS = (
     *[Reply(Outcome.FAILED, "http-503")] * 2,
     DeliveryError("timeout"),  # the partner has it, and its answer was lost
 )
-SUBJECTS, ROUNDS, EACH = 5, 3, 4
+SUBJECTS, ROUNDS, EACH, DELIVERED_SECONDS = 5, 3, 4, 120
 ROW = {"retry_base_seconds": 1, "retry_max_seconds": 2, "attempts_max": 200, "circuit_pause_seconds": 1, "circuit_pause_max_seconds": 2}
 
 
@@ -49,7 +50,8 @@ class Inner:
     async def _work(self) -> None:
         h = self.house
         while True:
-            await asyncio.gather(h.seal.run_once(), h.timers.run_once())
+            with suppress(StoreUnavailableError):  # a deadlock that PostgreSQL ended: the supervisor begins again, too
+                await asyncio.gather(h.seal.run_once(), h.timers.run_once())
             await asyncio.sleep(0.001)
 
     async def end(self) -> None:
@@ -65,7 +67,8 @@ class Course:
     def __init__(self, folder: Path, dsn: str, seed: int) -> None:
         self.folder, self.dsn, self.dice, self.bus = folder, dsn, Random(seed), MemoryBus()
         self.inners: list[Inner] = []
-        self.seen: list[Got] = []
+        self.seen: list[Got] = []  # each attempt
+        self.taken: dict[Jti, Got] = {}  # each document, when the partner took it first
         self.accepted: dict[str, list[Jti]] = defaultdict(list)  # by subject, in the order of acceptance
         self._made = 0
 
@@ -78,7 +81,7 @@ class Course:
         context = house(self.folder, url=self.dsn, bus=self.bus, profiles=profiles, seed=self._made, **ground)  # type: ignore[arg-type]
         made = await context.__aenter__()
         partner = made.partners[FR]
-        partner.attempts = self.seen
+        partner.attempts, partner.received = self.seen, self.taken
         partner.answers = [self.dice.choice(ANSWERS) for _ in range(5_000)]
         self.inners.append(Inner(made, context))
 
@@ -102,19 +105,20 @@ class Course:
         """Let time pass until every leg has its end."""
         h = self.inners[0].house
         refs = [Ref(PartnerId("gb-register"), jti) for jtis in self.accepted.values() for jti in jtis]
-        async with asyncio.timeout(60):
-            while True:
+        async with asyncio.timeout(DELIVERED_SECONDS):
+            while not any(inner.task.done() for inner in self.inners):
                 async with h.store.reading() as work:
                     legs = [leg for ref in refs for leg in await work.legs_of(ref)]
                 if all(leg.state is State.DELIVERED for leg in legs):
                     return
                 h.clock.advance(seconds=1 if self.dice.random() < 0.9 else LEASE_SECONDS_MAX)
                 await asyncio.sleep(0.05)
+        await asyncio.gather(*(inner.task for inner in self.inners if inner.task.done()))  # raises what ended it
 
 
 @pytest.mark.filterwarnings("ignore:unclosed connection:ResourceWarning")  # of inners that end within a transaction
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # what the same looks like from a finaliser
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(400)
 async def test_what_concerns_one_subject_comes_in_order_whatever_happens_to_who_brings_it(
     tmp_path: Path, postgres_dsn: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -129,16 +133,12 @@ async def test_what_concerns_one_subject_comes_in_order_whatever_happens_to_who_
             await asyncio.gather(course.submit(), course.restart_one())
             await course.until_delivered()
     came: dict[str, list[Jti]] = defaultdict(list)
-    documents: set[Jti] = set()
-    for got in course.seen:
-        subject, original = got.event["subject"]["ref"], Jti(got.event["original"]["jti"])
-        if got.jti not in documents:
-            documents.add(got.jti)
-            came[subject].append(original)
+    for got in course.taken.values():
+        came[got.event["subject"]["ref"]].append(Jti(got.event["original"]["jti"]))
     with capsys.disabled():
-        print(f"\nseed {seed}: {len(documents)} documents in {len(course.seen)} attempts")  # noqa: T201 -- how hard it was
+        print(f"\nseed {seed}: {len(course.taken)} documents in {len(course.seen)} attempts")  # noqa: T201 -- how hard it was
     assert dict(came) == dict(course.accepted), f"seed {seed}"
-    assert len(course.seen) > len(documents), "some went more than once"
+    assert len(course.seen) > len(course.taken), "some went more than once"
 
 
 async def _end_all(course: Course) -> None:
