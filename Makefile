@@ -14,10 +14,7 @@ demo: $(READY) ## the main job, with three partner systems and 200 notifications
 
 test: $(READY) ## every test, with a real Kafka and a real PostgreSQL, and the short form of the trials
 	@$(BIN)/python -m tests.services.kafka --fetch
-	@status=0; \
-	$(BIN)/python -m pytest -n 2 -m "not services and not trials" || status=1; \
-	$(BIN)/python -m pytest -n 3 --dist loadgroup -m "services or trials" || status=1; \
-	exit $$status
+	@$(BIN)/python -m tests.suite
 
 check: $(READY) ## what must hold before a commit, in under a minute
 	$(BIN)/ruff check --quiet .
@@ -34,7 +31,7 @@ mutants: $(READY) ## break each promise on purpose: its test must notice
 
 short-trials: $(READY) ## three trials of each kind, and three broken gateways that must be caught
 	@$(BIN)/python -m tests.services.kafka --fetch
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m trials
+	$(BIN)/python -m pytest -n 2 --maxschedchunk 1 -m trials
 
 trials: $(READY) ## break processes, services and networks under load: ARGS="--kinds kill-inner --budget 30m --resume"
 	@$(BIN)/python -m trials $(ARGS)

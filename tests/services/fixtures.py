@@ -11,7 +11,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn, TypeVar
@@ -44,13 +44,6 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         if pid.exists():
             stop(int(pid.read_text(encoding="utf-8")), by=sign)
     shutil.rmtree(run, ignore_errors=True)
-
-
-def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
-    """Give the tests of the shared services to one worker, where workers take groups: another would only wait."""
-    for item in items:
-        if item.get_closest_marker("services") is not None:
-            item.add_marker(pytest.mark.xdist_group("services"))
 
 
 @pytest.fixture(autouse=True)
