@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -57,19 +58,19 @@ def eventually_ready(served):
 
 
 @pytest.fixture
-def own_database(tmp_path: Path) -> Iterator[PostgresServer]:
+def own_database() -> Iterator[PostgresServer]:
     """A database server of this test's own, because it will be stopped."""
-    try:
-        server = PostgresServer(tmp_path / "postgres")
-    except UnavailableError as exc:
-        not_to_be_had(str(exc))
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o711)  # the user that runs it must get through
-    server.folder.mkdir()
-    server.initialise()
-    server.start()
-    yield server
-    server.stop()
+    with tempfile.TemporaryDirectory(prefix="gateway-postgres-") as name:
+        try:
+            server = PostgresServer(Path(name) / "postgres")
+        except UnavailableError as exc:
+            not_to_be_had(str(exc))
+        Path(name).chmod(0o711)  # the user that runs it must get through
+        server.folder.mkdir()
+        server.initialise()
+        server.start()
+        yield server
+        server.stop()
 
 
 @pytest.fixture
