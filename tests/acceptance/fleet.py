@@ -34,6 +34,7 @@ from trials.system import LIMITS, PROFILES, System, embedded_system
 
 EU = "eu"  # a shard of its own, of one partner
 LOOK_SECONDS = 0.3
+QUEUED_SECONDS_MAX = 15.0
 SENDERS, PAUSE_SECONDS, MESSAGES_MIN = 2, 0.2, 20
 GROUPS = (topics.EDGE_GROUP, topics.REQUESTS_GROUP, topics.OUTCOMES_GROUP, topics.SUBMISSIONS_GROUP)
 
@@ -73,8 +74,7 @@ class Balancer:
         assert task is not None
         self._tasks.add(task)
         try:
-            if not self.ready:
-                raise ConnectionError
+            await self._until_one_is_ready()
             self._turn += 1
             name = self.ready[self._turn % len(self.ready)]
             self.handed[name] += 1
@@ -84,6 +84,14 @@ class Balancer:
             writer.transport.abort()
         finally:
             self._tasks.discard(task)
+
+    async def _until_one_is_ready(self) -> None:
+        """Keep who comes waiting, as balancers do. Raises `ConnectionError` where nobody is ready in good time."""
+        end = time.monotonic() + QUEUED_SECONDS_MAX
+        while not self.ready:
+            if time.monotonic() > end:
+                raise ConnectionError
+            await asyncio.sleep(0.05)
 
     async def _open(self) -> asyncio.Server:
         self._watch = asyncio.create_task(self._look())

@@ -23,7 +23,7 @@ from tests.services.kafka import KafkaSettings
 from tests.services.postgres import PostgresSettings
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(480)]
-LEAVE_SECONDS = 2
+LEAVE_SECONDS = 6  # time to look at it, on a busy machine
 SLOW = Behaviour(delay_seconds=25)  # a partner that is given 30 s
 
 
@@ -83,9 +83,9 @@ async def test_an_edge_says_that_it_leaves_before_it_listens_no_more_and_nobody_
         waiting = [asyncio.create_task(client.poll(ack=(), wait=True)) for client in (border, register) for _ in range(3)]
         await asyncio.sleep(0.3)
         stopping = asyncio.create_task(f.stop("edge-1"))
-        await eventually(lambda: edge.missing() == ["leaving"], what="an edge that leaves", seconds=5)
+        await eventually(lambda: edge.missing() == ["leaving"], what="an edge that leaves")
         assert listens(port), "it goes on while balancers take notice"
-        await eventually(lambda: f.balancer.ready == ["edge-2"], what="a balancer that took notice", seconds=5)
+        await eventually(lambda: f.balancer.ready == ["edge-2"], what="a balancer that took notice")
         assert listens(port)
         handed = f.balancer.handed["edge-1"]
         took = await stopping
@@ -114,13 +114,13 @@ async def held_leases(f: Fleet) -> list[str]:
 
 
 async def test_inner_answers_what_it_took_and_gives_back_its_leases_and_partitions_at_once(f: Fleet) -> None:
-    async with submitting(f, senders=6) as told:
+    async with submitting(f) as told:
         await eventually(lambda: len(told.statuses) > 20, what="traffic")
         for name in ("inner-1", "inner-2"):
             before = len(told.statuses)
             assert await f.stop(name) < DRAIN_SECONDS_MAX
             assert await f.groups_of(name) == []
-            await eventually(lambda mark=before: len(told.statuses) > mark + 20, what="traffic through the other", seconds=10)
+            await eventually(lambda mark=before: len(told.statuses) > mark + 20, what="traffic through the other")
             if name == "inner-1":
                 await f.start("inner-1")
     assert told.failures == []
@@ -150,4 +150,3 @@ async def test_a_courier_gives_back_an_attempt_that_takes_too_long(f: Fleet) -> 
             assert leg["attempt"] == 2
     finally:
         simulator.behaviour = GOOD
-        await f.start("courier-1")
