@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.acceptance.deployment import Deployment, embedded, reset, scaled_out
-from tests.services.fixtures import KafkaSettings
-from tests.services.kafka import wipe
+from tests.services.fixtures import KafkaSettings, not_to_be_had
+from tests.services.kafka import kafka_service, wipe
 from tests.services.postgres import PostgresSettings, create_database, drop_database
+from tests.services.processes import UnavailableError
 
 FORMS = ["embedded", pytest.param("scaled", marks=pytest.mark.services)]
 
@@ -44,6 +45,23 @@ def gw(deployed: Deployment) -> Iterator[Deployment]:
 def scaled(deployed: Deployment) -> Deployment:
     """The scaled-out form alone."""
     return deployed
+
+
+@pytest.fixture(scope="session")
+def broker_apart() -> Iterator[KafkaSettings]:
+    """A broker apart from the shared one: the gateway on that runs until all tests have ended, and would answer and carry for others."""
+    try:
+        with kafka_service() as settings:
+            yield settings
+    except UnavailableError as exc:
+        not_to_be_had(str(exc))
+
+
+@pytest.fixture
+def own_broker(broker_apart: KafkaSettings) -> KafkaSettings:
+    """The broker apart, without anything of an earlier test."""
+    wipe(broker_apart)
+    return broker_apart
 
 
 @pytest.fixture

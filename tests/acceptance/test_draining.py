@@ -28,11 +28,11 @@ SLOW = Behaviour(delay_seconds=25)  # a partner that is given 30 s
 
 
 @pytest.fixture(scope="module")
-def f(tmp_path_factory: pytest.TempPathFactory, kafka: KafkaSettings, postgres: PostgresSettings) -> Iterator[Fleet]:
+def f(tmp_path_factory: pytest.TempPathFactory, broker_apart: KafkaSettings, postgres: PostgresSettings) -> Iterator[Fleet]:
     """Two edges, two inners, and one courier whose slow partner has more time than a courier takes to end."""
     folder = tmp_path_factory.mktemp("draining")
     profiles = {FRANCE: {"delivery": {"timeout_seconds": 30}}}
-    with fleet(folder, kafka, postgres, profiles=profiles, limits={"limits": {"leave_seconds": LEAVE_SECONDS}}) as made:
+    with fleet(folder, broker_apart, postgres, profiles=profiles, limits={"limits": {"leave_seconds": LEAVE_SECONDS}}) as made:
         made.make(ProcessRole.EDGE, "edge-2")
         made.make(ProcessRole.INNER, "inner-2")
         asyncio.run(made.start("edge-2", "inner-2"))

@@ -32,10 +32,8 @@ from tests.acceptance.deployment import (
     scaled_out,
 )
 from tests.acceptance.test_evidence import log_keys
-from tests.services.fixtures import not_to_be_had
-from tests.services.kafka import KafkaSettings, kafka_service
+from tests.services.kafka import KafkaSettings
 from tests.services.postgres import PostgresSettings, create_database, drop_database
-from tests.services.processes import UnavailableError
 
 KILLS = 20
 SENDERS = 3
@@ -208,16 +206,6 @@ def _sqlite_legs(path: Path) -> Counter[str]:
         return Counter(dict(connection.execute("SELECT state, count(*) FROM leg WHERE partner <> 'gb-register' GROUP BY state")))
     finally:
         connection.close()
-
-
-@pytest.fixture
-def own_broker() -> Iterator[KafkaSettings]:
-    """A broker that no other gateway of these tests uses: what that still has under way would be carried by this one's courier."""
-    try:
-        with kafka_service() as settings:
-            yield settings
-    except UnavailableError as exc:
-        not_to_be_had(str(exc))
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from gateway.testing.client import PartnerClient
 from tests.acceptance.deployment import FRANCE, Deployment, embedded, eventually, scaled_out
 from tests.acceptance.processes import Served
 from tests.services.fixtures import not_to_be_had
-from tests.services.kafka import KafkaSettings, kafka_service
+from tests.services.kafka import KafkaSettings
 from tests.services.postgres import PostgresServer, create_database
 from tests.services.processes import UnavailableError
 
@@ -71,16 +71,6 @@ def own_database() -> Iterator[PostgresServer]:
         server.start()
         yield server
         server.stop()
-
-
-@pytest.fixture
-def own_broker() -> Iterator[KafkaSettings]:
-    """A broker of this test's own: no other gateway's process answers its edge."""
-    try:
-        with kafka_service() as settings:
-            yield settings
-    except UnavailableError as exc:
-        not_to_be_had(str(exc))
 
 
 async def until_missing(served: Served, wanted: list[str], *, seconds: float) -> None:

@@ -43,10 +43,12 @@ WAIT_MIN, COMMANDS = 15, 8  # seconds until the new keys are used, at least: or 
 
 
 @pytest.fixture(scope="module")
-def f(tmp_path_factory: pytest.TempPathFactory, kafka: KafkaSettings, postgres: PostgresSettings) -> Iterator[Fleet]:
+def f(tmp_path_factory: pytest.TempPathFactory, broker_apart: KafkaSettings, postgres: PostgresSettings) -> Iterator[Fleet]:
     """Two inners and two edges."""
     profiles = {SPAIN: {"delivery": {"shard": "main"}}}
-    with fleet(tmp_path_factory.mktemp("rotation"), kafka, postgres, profiles=profiles, limits={"limits": {"leave_seconds": 0}}) as made:
+    with fleet(
+        tmp_path_factory.mktemp("rotation"), broker_apart, postgres, profiles=profiles, limits={"limits": {"leave_seconds": 0}}
+    ) as made:
         made.make(ProcessRole.INNER, "inner-2")
         made.make(ProcessRole.EDGE, "edge-2")
         asyncio.run(made.start("inner-2", "edge-2"))

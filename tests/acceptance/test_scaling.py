@@ -37,10 +37,10 @@ async def race(scene: Scene, handed: Counter[str]) -> None:
 
 
 @pytest.fixture
-def f(tmp_path: Path, kafka: KafkaSettings, postgres: PostgresSettings) -> Iterator[Fleet]:
+def f(tmp_path: Path, broker_apart: KafkaSettings, postgres: PostgresSettings) -> Iterator[Fleet]:
     """One inner, one edge, one courier; nobody delivers for the shard of Spain."""
     limits = {"limits": {"lease_seconds": 5, "poll_seconds": 2, "leave_seconds": LEAVE_SECONDS}}
-    with fleet(tmp_path, kafka, postgres, limits=limits) as made:
+    with fleet(tmp_path, broker_apart, postgres, limits=limits) as made:
         yield made
 
 

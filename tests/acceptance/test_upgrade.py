@@ -64,10 +64,10 @@ def newer(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def f(tmp_path: Path, kafka: KafkaSettings, postgres: PostgresSettings) -> Iterator[Fleet]:
+def f(tmp_path: Path, broker_apart: KafkaSettings, postgres: PostgresSettings) -> Iterator[Fleet]:
     """Two inners, two edges and a courier of this code."""
     limits = {"limits": {"lease_seconds": 5, "poll_seconds": 2, "leave_seconds": 1}}
-    with fleet(tmp_path, kafka, postgres, profiles={SPAIN: {"delivery": {"shard": "main"}}}, limits=limits) as made:
+    with fleet(tmp_path, broker_apart, postgres, profiles={SPAIN: {"delivery": {"shard": "main"}}}, limits=limits) as made:
         made.make(ProcessRole.INNER, "inner-2")
         made.make(ProcessRole.EDGE, "edge-2")
         asyncio.run(made.start("inner-2", "edge-2"))
