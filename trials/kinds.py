@@ -252,6 +252,6 @@ EVERY: Final[Sequence[Trial]] = (
     Trial("broker", "kill -9 and restart of the broker", scaled_system, _broker, wanted=30),
     Trial("postgres", "kill -9 and restart of PostgreSQL", scaled_system, _postgres, wanted=30),
     _steady("disk-full", "the database's disk is full", on_a_small_disk, _disk, wanted=30),
-    _steady("network", "the courier's network is cut, slow or loses packets", APART, _weather, wanted=30),
+    _steady("network", "the courier's network is cut, slow or loses packets", APART, _weather),
 )
 BY_NAME: Final = {trial.name: trial for trial in EVERY}

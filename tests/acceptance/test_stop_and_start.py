@@ -10,7 +10,6 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from gateway.app.supervise import DRAIN_SECONDS_MAX
 from gateway.cli.devsetup import REPOSITORY, DevSetup, make_dev_setup
 from gateway.contract.values import Jti
 from gateway.ops.settings import ProcessRole, RunProfile
@@ -39,7 +38,7 @@ async def test_sigterm_answers_who_asked_and_settles_what_was_under_way(tmp_path
             took = time.monotonic() - began
             answers = await asyncio.gather(*crowd, return_exceptions=True)
             batch = await waiting
-        assert took < DRAIN_SECONDS_MAX, "the stated time"
+        assert took < SLOW_SECONDS + 4
         assert {jti for one in sent for jti in [document.jti for document in gw.received(FRANCE, one.jti)]} == simulator.received.keys()
         told = {answer.status if not isinstance(answer, BaseException) else type(answer) for answer in answers}
         assert 202 in told

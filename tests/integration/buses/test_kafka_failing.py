@@ -11,20 +11,20 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from gateway.app.ports import Answer, BusUnavailableError, DeskUnavailableError, Outgoing, Question
+from gateway.app.ports import BusUnavailableError, DeskUnavailableError, Outgoing, Question
 from gateway.app.topics import OUTCOMES, REPLIES, REQUESTS
 from gateway.buses.kafka import KafkaAccess, KafkaBus
 from gateway.buses.requests import BusDesk, RequestServer
+from tests.integration.buses.asking import Silent, SystemTime, echo
 from tests.services.certificates import make_certificates
 from tests.services.fixtures import not_to_be_had
 from tests.services.kafka import KafkaServer, KafkaSettings, kafka_jars
@@ -36,20 +36,6 @@ BACK_SECONDS = 60.0
 DISK_MEGABYTES = 24
 NAME = "broker.gateway-test"  # in no name server
 HERE = Path(__file__).parents[3]
-
-
-class SystemTime:
-    def now(self) -> datetime:
-        return datetime.now(UTC)
-
-
-class Silent:
-    def event(self, name: str, **fields: Any) -> None:
-        """Take no note."""
-
-
-async def echo(questions: Sequence[Question]) -> list[Answer]:
-    return [Answer(outcome="ok", body=question.body) for question in questions]
 
 
 def access(settings: KafkaSettings) -> KafkaAccess:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from statistics import quantiles
 from typing import Any
@@ -12,27 +12,14 @@ from typing import Any
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from gateway.app.ports import Answer, DeskUnavailableError, Question
+from gateway.app.ports import DeskUnavailableError, Question
 from gateway.app.topics import REPLIES, REQUESTS
 from gateway.buses.kafka import KafkaAccess, KafkaBus
 from gateway.buses.requests import BusDesk, RequestServer
+from tests.integration.buses.asking import Silent, SystemTime, echo
 from tests.services.kafka import KafkaSettings
 
 pytestmark = pytest.mark.services
-
-
-class SystemTime:
-    def now(self) -> datetime:
-        return datetime.now(UTC)
-
-
-class Silent:
-    def event(self, name: str, **fields: Any) -> None:
-        """Take no note."""
-
-
-async def echo(questions: Sequence[Question]) -> list[Answer]:
-    return [Answer(outcome="ok", body=question.body) for question in questions]
 
 
 def soon(seconds: float = 20) -> datetime:

@@ -163,7 +163,9 @@ async def test_a_broker_that_refuses_inner_stops_the_start(clean_kafka: KafkaSet
     connection = await asyncpg.connect(postgres_dsn)
     try:
         assert (
-            await connection.fetch("SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'gateway/%' AND datname = current_database()")
+            await connection.fetch(
+                "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'gateway/%' AND datname = current_database()"
+            )
             == []
         )
     finally:

@@ -18,7 +18,13 @@ async def test_a_key_reaches_inner_byte_for_byte_and_where_it_stands_is_told(cli
     response = await client.post("/v1/keys", data=TOKEN, headers={**JOSE, "Authorization": "Bearer a.b.c"})
     assert (response.status, response.content_type, await response.read()) == (status, "application/json", NEXT)
     [question] = desk.questions
-    assert (question.kind, question.method, question.path, question.token, question.body) == ("key", "POST", "/v1/keys", "a.b.c", TOKEN.encode())
+    assert (question.kind, question.method, question.path, question.token, question.body) == (
+        "key",
+        "POST",
+        "/v1/keys",
+        "a.b.c",
+        TOKEN.encode(),
+    )
 
 
 @pytest.mark.parametrize(("code", "status"), [(Code.CLAIM_INVALID, 422), (Code.CONFLICT, 409), (Code.UNTRUSTED, 401)])
