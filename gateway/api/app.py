@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -35,6 +36,7 @@ ROUTES: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("GET", "/readyz", public.ready),
 )
 _OF_HTTP: Final = {404: Code.NOT_FOUND, 405: Code.METHOD_WRONG, 413: Code.MESSAGE_TOO_LARGE}
+AGAIN_SECONDS: Final = 0.1  # between two closings of connections that nothing is asked on, and before the first
 _HEADERS: Final = {"Server": "gateway", "X-Content-Type-Options": "nosniff"}
 
 
@@ -64,6 +66,22 @@ def runner(app: web.Application, *, shutdown_seconds: float = ANSWER_SECONDS_MAX
         max_line_size=8190,
         max_field_size=8190,
     )
+
+
+async def close(runner: web.AppRunner) -> None:
+    """Listen no longer, let who has asked be answered, close the connections.
+
+    aiohttp closes those that nothing is asked on once, at the beginning. One that was taken a moment before, or whose TLS handshake ends a
+    moment later, would be neither read nor closed until the time for answers is over, and everybody would wait for it.
+    """
+    for site in list(runner.sites):
+        await site.stop()
+    await asyncio.sleep(AGAIN_SECONDS)  # who was taken last is read, and so answered
+    closed = asyncio.ensure_future(runner.cleanup())
+    while not (await asyncio.wait([closed], timeout=AGAIN_SECONDS))[0]:
+        if runner.server is not None:
+            runner.server.pre_shutdown()
+    await closed
 
 
 @web.middleware

@@ -10,6 +10,7 @@ from typing import Final
 
 from aiohttp import web
 
+from gateway.api import app
 from gateway.app.commands import Commands
 from gateway.app.keeping import Keeping
 from gateway.app.ports import Bus, Store
@@ -59,5 +60,5 @@ class Gateway:
         self.leaving.set()
         if self.listener is not None:
             await asyncio.sleep(self.settings.leave_seconds)
-            await self.listener.cleanup()
+            await app.close(self.listener)
         closed.set()

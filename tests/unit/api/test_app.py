@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 
 import pytest
 from aiohttp import web
@@ -79,3 +80,37 @@ async def test_who_asks_an_edge_that_leaves_is_answered_and_sent_to_another(port
     answer = await exchange(port, raw)  # which reads to the end: the edge has closed the connection
     assert answer.startswith(b"HTTP/1.1 200")
     assert answer.count(b"Connection: close") == 1
+
+
+@pytest.mark.parametrize("turns", range(3, 12))  # before, asyncio itself has not got it
+async def test_who_connects_as_the_listener_closes_is_answered_and_keeps_nobody_waiting(edge, turns):
+    """Whatever turn of the event loop the end comes in: the connection has been taken, but perhaps not yet begun to be read."""
+    runner = app.runner(app.create(edge), shutdown_seconds=10)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    with socket.create_connection(runner.addresses[0][:2]) as client:
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            await app.close(runner)
+        client.settimeout(5)
+        assert client.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+async def test_a_connection_whose_handshake_ends_as_the_listener_closes_keeps_nobody_waiting(edge):
+    """It comes when aiohttp has closed the idle ones, and before it looks whom it waits for."""
+    ours, theirs = socket.socketpair()
+    made = app.create(edge)
+    runner = app.runner(made, shutdown_seconds=10)
+
+    async def connect(_: web.Application) -> None:
+        await asyncio.get_running_loop().connect_accepted_socket(runner.server, ours)
+
+    made.on_shutdown.append(connect)
+    await runner.setup()
+    with theirs:
+        async with asyncio.timeout(5):
+            await app.close(runner)
+        theirs.settimeout(5)
+        assert theirs.recv(1) == b"", "it was closed"
