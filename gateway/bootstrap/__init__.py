@@ -17,6 +17,7 @@ from gateway.bootstrap.inner import add_inner
 from gateway.bootstrap.outer import add_courier, add_edge
 from gateway.bootstrap.reading import (
     VERSION,
+    Lists,
     keystore,
     load,
     load_adapters,
@@ -38,6 +39,7 @@ from gateway.ops.telemetry import Metrics, Telemetry
 __all__ = [
     "VERSION",
     "Gateway",
+    "Lists",
     "build",
     "kafka_access",
     "kafka_shape",
@@ -55,13 +57,16 @@ __all__ = [
 
 
 @asynccontextmanager
-async def build(settings: Settings) -> AsyncIterator[Gateway]:
-    """Build the gateway of a role: listeners are open, loops not started. Raises `OperatorError`s, each with what to mend."""
+async def build(settings: Settings, lists: Lists | None = None) -> AsyncIterator[Gateway]:
+    """Build the gateway of a role: listeners are open, loops not started. Raises `OperatorError`s, each with what to mend.
+
+    `lists` are those a check has read, for reading them is the longest part of a start.
+    """
     threads = ThreadPoolExecutor(settings.limits.threads, thread_name_prefix="gateway")  # for cryptography, which releases the lock
     asyncio.get_running_loop().set_default_executor(threads)
     metrics = Metrics()
     telemetry = Telemetry(metrics)
-    built = Gateway(settings, Supervisor(telemetry), {})
+    built = Gateway(settings, Supervisor(telemetry), {}, lists=lists)
     async with AsyncExitStack() as stack:
         skew = Skew(metrics.show_skew, SystemClock(), telemetry)
         built.bus = MemoryBus() if settings.bus.kind == "memory" else kafka_bus(settings, skew)

@@ -16,6 +16,7 @@ from gateway.app.keeping import Keeping
 from gateway.app.ports import Bus, Store
 from gateway.app.supervise import Loop, Supervisor
 from gateway.app.world import Holder
+from gateway.bootstrap.reading import Lists
 from gateway.contract.loading import Adapter
 from gateway.ops.profiles import Partners
 from gateway.ops.settings import Settings
@@ -38,6 +39,7 @@ class Gateway:
     bus: Bus | None = None
     commands: Commands | None = None
     read: tuple[Partners, Mapping[str, Adapter]] | None = None  # profiles and adapters, once they were
+    lists: Lists | None = None  # code lists and schemas, where they were read before
     listener: web.AppRunner | None = None  # for partners
     certificates: dict[str, datetime] = field(default_factory=dict)  # when that of each listener ends
     leaving: asyncio.Event = field(default_factory=asyncio.Event)  # told to stop: not ready any more

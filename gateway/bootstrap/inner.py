@@ -69,7 +69,7 @@ async def add_inner(built: Gateway, stack: AsyncExitStack, telemetry: Telemetry,
     """Read what inner decides by, open its store and add its loops; return the desk that answers. Raises `OperatorError`s."""
     settings, clock, dice = built.settings, SystemClock(), SystemDice()
     keys = (keys_from := keystore(settings)).private()
-    loaded = load(settings, keys, keys_from)
+    loaded = load(settings, keys, keys_from, built.lists)
     built.read = loaded.partners, loaded.adapters
     await refuse_unsafe_topics(settings, loaded.partners)
     store = built.store = await stack.enter_async_context(store_of(settings))

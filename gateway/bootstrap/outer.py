@@ -78,7 +78,7 @@ def _partners(built: Gateway) -> tuple[Partners, Mapping[str, Adapter]]:
     """Return profiles and adapters: read once, whatever the role does with them."""
     if built.read is None:
         adapters = load_adapters()
-        reference, schemas = load_lists(built.settings)
+        reference, schemas = built.lists or load_lists(built.settings)
         built.read = load_profiles(built.settings, adapters, reference=reference, schemas=schemas), adapters
     return built.read
 

@@ -40,6 +40,8 @@ from gateway.stores.open import open_store
 ADAPTERS: Final = {"native": "adapters.formats.native", "https_push": "adapters.transports.https_push"}
 VERSION: Final = "0.1.0"
 
+Lists = tuple[Reference, Schemas]
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
@@ -81,7 +83,7 @@ def load_adapters() -> dict[str, Adapter]:
     return loading.load(ADAPTERS, ours=ADAPTERS)
 
 
-def load_lists(settings: Settings) -> tuple[Reference, Schemas]:
+def load_lists(settings: Settings) -> Lists:
     """Read code lists and schemas. Raises `ReferenceFilesError` and `SchemaError`."""
     reference = load_reference(settings.paths.schemas)
     return reference, load_schemas(settings.paths.schemas, reference)
@@ -101,11 +103,14 @@ def load_people(settings: Settings, partners: Collection[str]) -> Operators:
     return NOBODY if folder is None else load_operators(folder, partners=partners, dev=settings.is_dev)
 
 
-def load(settings: Settings, keys: PrivateKeys, store: FileKeystore) -> Loaded:
-    """Read everything inner decides by. All or nothing: every fault is told, and the world before stays. Raises `OperatorError`s."""
+def load(settings: Settings, keys: PrivateKeys, store: FileKeystore, lists: Lists | None = None) -> Loaded:
+    """Read everything inner decides by, except `lists` that were read already.
+
+    All or nothing: every fault is told, and the world before stays. Raises `OperatorError`s.
+    """
     now = SystemClock().now()
     adapters = load_adapters()
-    reference, schemas = load_lists(settings)
+    reference, schemas = lists or load_lists(settings)
     partners = load_profiles(settings, adapters, reference=reference, schemas=schemas)
     _refuse_long_attempts(settings, partners)
     tables = load_rule_tables(settings.paths.schemas / "rules")

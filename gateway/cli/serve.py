@@ -47,16 +47,17 @@ def serve(
     """
     settings = load_settings(config, over={"role": role} if role else {})
     telemetry.configure("INFO", json=not (settings.is_dev and sys.stderr.isatty()))
-    faults = Check(settings).faults()  # before a start too, which would end at the first of them
+    checked = Check(settings)
+    faults = checked.faults()  # before a start too, which would end at the first of them
     if faults:
         stop(faults)
     if check:
         typer.echo("\n".join([*_head(settings), "ok"]))
         return
-    uvloop.run(_serve(settings))
+    uvloop.run(_serve(settings, checked.lists))
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, lists: bootstrap.Lists | None) -> None:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     overdue = threading.Timer(settings.leave_seconds + DRAIN_SECONDS_MAX, _end_now)
@@ -69,7 +70,7 @@ async def _serve(settings: Settings) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, leave)
-    async with bootstrap.build(settings) as gateway:
+    async with bootstrap.build(settings, lists) as gateway:
         typer.echo("\n".join([*_head(settings), *_addresses(gateway)]))
         sys.stdout.flush()
         await gateway.run(ended)
@@ -105,6 +106,7 @@ class Check:
         """Check for these settings."""
         self._settings = settings
         self._found: list[str] = []
+        self.lists: bootstrap.Lists | None = None  # read once, and used by the start
 
     def faults(self) -> list[str]:
         """Return every fault as a line. Nothing listens, and no database or broker is asked."""
@@ -133,10 +135,10 @@ class Check:
         return None
 
     def _profiles(self, adapters: dict[str, Adapter]) -> Partners | None:
-        lists = self._try(lambda: bootstrap.load_lists(self._settings))
-        if lists is None:
+        self.lists = self._try(lambda: bootstrap.load_lists(self._settings))
+        if self.lists is None:
             return None
-        reference, schemas = lists
+        reference, schemas = self.lists
         return self._try(lambda: bootstrap.load_profiles(self._settings, adapters, reference=reference, schemas=schemas))
 
     def _inner(self, partners: Partners | None) -> None:
@@ -151,7 +153,7 @@ class Check:
         self._try(keystore.trusted)
         private = self._try(keystore.private)
         if private is not None and partners is not None and len(self._found) == before:
-            self._try(lambda: bootstrap.load(settings, private, keystore))  # what only all of it together shows
+            self._try(lambda: bootstrap.load(settings, private, keystore, self.lists))  # what only all of it together shows
 
     def _listener(self) -> None:
         listener = self._settings.partner_listener
