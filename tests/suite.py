@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 
-PYTEST = (sys.executable, "-m", "pytest")
+PYTEST = (sys.executable, "-m", "pytest", "--tb=short")
 ALONE = (*PYTEST, "-n", "2", "-m", "not services and not trials")
 SERVICES = (*PYTEST, "-m", "services and not trials")
 TRIALS = (*PYTEST, "-n", "2", "--maxschedchunk", "1", "-m", "trials")

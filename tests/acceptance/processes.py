@@ -54,8 +54,11 @@ class Served:
         """Wait until it says it can work; return how long that took since its start."""
         end = self._started + READY_SECONDS
         while missing := self.missing():
-            if self._process is None or self._process.poll() is not None or time.monotonic() > end:
-                raise AssertionError(f"{self.name} is not ready: {missing}\n{self.tail()}")
+            if self._process is None or self._process.poll() is not None:
+                code = self._process and self._process.returncode
+                raise AssertionError(f"{self.name} has ended, exit code {code}\n{self.tail()}")
+            if time.monotonic() > end:
+                raise AssertionError(f"{self.name} is not ready after {READY_SECONDS} s: {missing}\n{self.tail()}")
             time.sleep(0.02)
         self.starts.append(time.monotonic() - self._started)
         return self.starts[-1]
