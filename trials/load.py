@@ -120,9 +120,10 @@ class Load:
 
     def note(self) -> None:
         """Write down what has come to the partners that are pushed to."""
-        self.ledger.again = sum(received.copies - 1 for one in self.gw.pushed.values() for received in list(one.received.values()))
+        self.ledger.again = 0
         for partner, simulator in self.gw.pushed.items():
-            for jti, received in list(simulator.received.items()):
+            for jti, received in simulator.received.copy().items():  # in one step: its server, in another thread, adds to it
+                self.ledger.again += received.copies - 1
                 if (partner, jti) not in self.ledger.contents and received.verified is not None:
                     self.ledger.arrived(_arrival(partner, received.verified))
             for jti in simulator.conflicts:
