@@ -126,7 +126,7 @@ def make_dev_setup(  # noqa: PLR0913 -- each is one thing a test wants otherwise
 def free_ports(roles: Iterable[ProcessRole], pushed: Iterable[PartnerId]) -> Ports:
     """Return ports that were free a moment ago, all different."""
     roles, pushed = list(roles), list(pushed)
-    found = iter(_free(1 + len(roles) + len(pushed)))
+    found = iter(free(1 + len(roles) + len(pushed)))
     return Ports(gateway=next(found), admin={role: next(found) for role in roles}, partners={partner: next(found) for partner in pushed})
 
 
@@ -153,7 +153,8 @@ def to_toml(table: Mapping[str, Any], prefix: str = "") -> str:
     return "".join([*lines, *below])
 
 
-def _free(count: int) -> list[int]:
+def free(count: int) -> list[int]:
+    """Return so many loopback ports of `PORTS` that nobody listens on now, all different."""
     held: list[socket.socket] = []
     try:
         for port in random.SystemRandom().sample(PORTS, len(PORTS)):

@@ -8,6 +8,8 @@ import socket
 import time
 from pathlib import Path
 
+from gateway.cli.devsetup import free
+
 STOP_SECONDS = 20
 
 
@@ -16,10 +18,9 @@ class UnavailableError(Exception):
 
 
 def free_port() -> int:
-    """Return a loopback port that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a loopback port that nothing listens on now, and that no outgoing connection takes while its process is away."""
+    (port,) = free(1)
+    return port
 
 
 def tail(log: Path, *, lines: int = 15) -> str:
