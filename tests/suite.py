@@ -1,6 +1,7 @@
 """Every test: what needs no service first; then the shared services' tests, one at a time, with the short form of the trials beside them.
 
-Trials have services of their own and mostly wait, so the two share the machine well. What the trials print comes when both have ended.
+Trials have services of their own and mostly wait, so the two share the machine well; more than one trial at once would not leave the other
+tests the time they need. What the trials print comes when both have ended.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 PYTEST = (sys.executable, "-m", "pytest", "--tb=short")
 ALONE = (*PYTEST, "-n", "2", "-m", "not services and not trials")
 SERVICES = (*PYTEST, "-m", "services and not trials")
-TRIALS = (*PYTEST, "-n", "2", "--maxschedchunk", "1", "-m", "trials")
+TRIALS = (*PYTEST, "-m", "trials")
 
 
 def main() -> int:
