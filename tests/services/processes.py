@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from gateway.cli.devsetup import free
@@ -30,19 +31,14 @@ def tail(log: Path, *, lines: int = 15) -> str:
 
 def alive(pid: int) -> bool:
     """Say whether a process still runs; our own child that has ended is collected on the way."""
-    try:
+    ended = _ended(pid)  # asked first: what ends after this is collected now, or seen the next time
+    with suppress(ChildProcessError):  # another process of the test run started it
         if os.waitpid(pid, os.WNOHANG)[0] == pid:
             return False
-    except ChildProcessError:  # another process of the test run started it
-        pass
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return not _zombie(pid)
+    return not ended
 
 
-def _zombie(pid: int) -> bool:
+def _ended(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(") ", 1)[1].startswith("Z")
     except FileNotFoundError:
