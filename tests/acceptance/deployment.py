@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.buses.kafka import KafkaAccess
 from gateway.buses.kafka_plan import WAIVER, Shape, make_plan
@@ -27,6 +32,7 @@ from gateway.core import receipts
 from gateway.core.tokens import Verified
 from gateway.ops.settings import ProcessRole, RunProfile
 from gateway.testing import journeys, messages
+from gateway.testing.certificates import Authority
 from gateway.testing.client import PartnerClient, Response, sealed_message
 from gateway.testing.partner import GOOD, Behaviour, PartnerSimulator
 from tests.acceptance.processes import Served, gateway
@@ -73,6 +79,7 @@ class Deployment:
     kafka: KafkaSettings | None = None
     database: str = ""
     dice: random.Random = field(default_factory=random.Random)
+    certificates: dict[str, Path] = field(default_factory=dict)  # of partners that show one when they connect
     _kits: dict[str, Kit] = field(default_factory=dict)
 
     def kit(self, partner: str = REGISTER) -> Kit:
@@ -80,8 +87,13 @@ class Deployment:
         return self._kits.setdefault(partner, self.setup.kit(partner))
 
     def client(self, partner: str = REGISTER) -> PartnerClient:
-        """Return a client of a partner: to be opened."""
-        return self.kit(partner).client()
+        """Return a client of a partner: to be opened. It shows its certificate where it has one."""
+        kit = self.kit(partner)
+        if partner not in self.certificates:
+            return kit.client()
+        context = ssl.create_default_context(cafile=kit.ca_file)
+        context.load_cert_chain(self.certificates[partner])
+        return PartnerClient(kit.url, kit.identity, tls=context)
 
     def message(
         self, journey: journeys.Journey = PARIS, *, jti: str | None = None, claims: Mapping[str, Any] | None = None, **more: Any
@@ -99,7 +111,7 @@ class Deployment:
 
     def received(self, partner: str, original: Jti) -> list[Verified]:
         """Return what a partner that is pushed to has of a message: one document for each `jti`."""
-        found = [each.verified for each in list(self.pushed[partner].received.values()) if each.verified is not None]
+        found = [each.verified for each in self.pushed[partner].received.copy().values() if each.verified is not None]
         return [verified for verified in found if original_of(verified) == original]
 
     async def until_received(self, partner: str, original: Jti) -> Verified:
@@ -246,6 +258,28 @@ def embedded(folder: Path, **more: Any) -> Iterator[Deployment]:
     setup = make_dev_setup(folder / "made", profile=RunProfile.PRODUCTION, **{"profiles": profiles, **more})
     with _partners(setup) as (pushed, elsewhere), _running(setup, [ProcessRole.EMBEDDED]) as processes:
         yield Deployment("embedded", setup, processes, pushed, elsewhere=elsewhere, database=str(setup.folder / "gateway.db"))
+
+
+@dataclass(frozen=True, slots=True)
+class Mutual:
+    """What it takes that a partner is answered only over a connection with one of its certificates."""
+
+    profiles: Mapping[str, Mapping[str, Any]]
+    listener: Mapping[str, Any]  # settings of who listens
+    certificates: Sequence[Path]
+
+
+def mutual(folder: Path, partner: str) -> Mutual:
+    """Issue two certificates for a partner whose profile demands and names them, and has no channel on Kafka."""
+    authority = Authority("Authority of partners' certificates")
+    made = [authority.issue(folder / f"{partner}-{number}.pem", partner) for number in (1, 2)]
+    profile = {"requires_mtls": True, "client_certificates": [digest(path) for path in made], "kafka_channel": False}
+    return Mutual({partner: profile}, {"partner_listener": {"client_ca": str(authority.write(folder / "clients.pem"))}}, made)
+
+
+def digest(certificate: Path) -> str:
+    """Return how a profile names a certificate: the SHA-256 of its DER form, in hex."""
+    return sha256(x509.load_pem_x509_certificates(certificate.read_bytes())[0].public_bytes(Encoding.DER)).hexdigest()
 
 
 @contextmanager

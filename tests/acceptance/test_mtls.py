@@ -5,19 +5,16 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 import aiohttp
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.cli.devsetup import merged
 from gateway.ops.settings import ProcessRole
 from gateway.testing.certificates import Authority
 from gateway.testing.client import JOSE, PartnerClient, Response
-from tests.acceptance.deployment import BORDER, PROFILES, REGISTER, Deployment, embedded
+from tests.acceptance.deployment import BORDER, PROFILES, REGISTER, Deployment, digest, embedded
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +33,6 @@ class Certified:
     def client(self, partner: str, certificate: str | None) -> PartnerClient:
         kit = self.gw.kit(partner)
         return PartnerClient(kit.url, kit.identity, tls=self.tls(certificate))
-
-
-def digest(path: Path) -> str:
-    return sha256(x509.load_pem_x509_certificates(path.read_bytes())[0].public_bytes(Encoding.DER)).hexdigest()
 
 
 @pytest.fixture(scope="module")

@@ -6,14 +6,16 @@ import asyncio
 import json
 import sqlite3
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp
+import pytest
 
+from gateway.cli.devsetup import merged
 from gateway.core import jose, jwks
 from gateway.core.evidence import checkpoint
 from gateway.core.evidence.checkpoint import CheckpointKey
@@ -21,7 +23,16 @@ from gateway.core.evidence.errors import EvidenceError
 from gateway.core.keys import KeyEntry, Use, VerifyKey
 from gateway.core.keyset import read_keyset
 from gateway.ops.settings import ProcessRole
-from tests.acceptance.deployment import FRANCE, Deployment, embedded, eventually, eventually_async
+from tests.acceptance.deployment import (
+    FRANCE,
+    PROFILES,
+    REGISTER,
+    Deployment,
+    embedded,
+    eventually,
+    eventually_async,
+    mutual,
+)
 from tests.acceptance.processes import gateway
 
 WAIT = 12  # seconds: what the command and the fetch after it take at most
@@ -108,8 +119,21 @@ def kid_of(token: bytes) -> str:
     return json.loads(jose.b64decode(token.split(b".")[0]))["kid"]
 
 
-async def test_every_kind_of_key_is_rotated_under_load_and_nothing_is_refused(tmp_path: Path) -> None:
-    with embedded(tmp_path) as gw:
+@contextmanager
+def deployed(folder: Path, *, mtls: bool) -> Iterator[Deployment]:
+    if not mtls:
+        with embedded(folder) as gw:
+            yield gw
+        return
+    made = mutual(folder, REGISTER)
+    with embedded(folder, profiles=merged(PROFILES, made.profiles), settings={ProcessRole.EMBEDDED: made.listener}) as gw:
+        gw.certificates[REGISTER] = made.certificates[0]
+        yield gw
+
+
+@pytest.mark.parametrize("mtls", [False, True], ids=["without-mtls", "with-mtls"])
+async def test_every_kind_of_key_is_rotated_under_load_and_nothing_is_refused(tmp_path: Path, mtls: bool) -> None:
+    with deployed(tmp_path, mtls=mtls) as gw:
         before = {use: ours(gw, use)[-1].kid for use in PAIRS}
         async with traffic(gw) as seen:
             await eventually(lambda: len(seen.sent) > 10, what="traffic")

@@ -13,6 +13,7 @@ import asyncpg
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from gateway.cli.devsetup import merged
 from gateway.cli.kit import Kit
 from gateway.contract.values import PartnerId
 from gateway.core import jwks, strict_json
@@ -20,7 +21,7 @@ from gateway.core.keys import DecryptionKey, KeyEntry, SigningKey, Use
 from gateway.keystores import generate
 from gateway.keystores.generate import Plan
 from gateway.ops.settings import ProcessRole
-from tests.acceptance.deployment import FRANCE, REGISTER, SPAIN, eventually, eventually_async
+from tests.acceptance.deployment import FRANCE, REGISTER, SPAIN, eventually, eventually_async, mutual
 from tests.acceptance.fleet import Fleet, fleet
 from tests.acceptance.processes import gateway
 from tests.acceptance.test_rotation import (
@@ -44,11 +45,13 @@ WAIT_MIN, COMMANDS = 15, 8  # seconds until the new keys are used, at least: or 
 
 @pytest.fixture(scope="module")
 def f(tmp_path_factory: pytest.TempPathFactory, broker_apart: KafkaSettings, postgres: PostgresSettings) -> Iterator[Fleet]:
-    """Two inners and two edges."""
-    profiles = {SPAIN: {"delivery": {"shard": "main"}}}
-    with fleet(
-        tmp_path_factory.mktemp("rotation"), broker_apart, postgres, profiles=profiles, limits={"limits": {"leave_seconds": 0}}
-    ) as made:
+    """Two inners and two edges, which answer the register only over a connection with its certificate."""
+    folder = tmp_path_factory.mktemp("rotation")
+    certified = mutual(folder, REGISTER)
+    profiles = merged({SPAIN: {"delivery": {"shard": "main"}}}, certified.profiles)
+    settings, limits = {ProcessRole.EDGE: certified.listener}, {"limits": {"leave_seconds": 0}}
+    with fleet(folder, broker_apart, postgres, profiles=profiles, settings=settings, limits=limits) as made:
+        made.gw.certificates[REGISTER] = certified.certificates[0]
         made.make(ProcessRole.INNER, "inner-2")
         made.make(ProcessRole.EDGE, "edge-2")
         asyncio.run(made.start("inner-2", "edge-2"))
@@ -124,7 +127,7 @@ def trust(f: Fleet, partner: str, made: list[KeyEntry]) -> None:
 
 
 async def test_a_partners_keys_turn_and_nothing_is_refused(f: Fleet) -> None:
-    """The register signs with new keys once both inners know them; France has a new key to be encrypted to."""
+    """The register signs with new keys once both inners know them, and shows a new certificate; France has a new key to be encrypted to."""
     gw, now = f.gw, datetime.now(UTC)
     refused = len(gw.pushed[FRANCE].refused)
     signs = {use: generate.new_pair(Plan(owner=PartnerId(REGISTER), now=now), use) for use in (Use.SUBMIT, Use.REQUEST)}
@@ -137,6 +140,8 @@ async def test_a_partners_keys_turn_and_nothing_is_refused(f: Fleet) -> None:
         trust(f, REGISTER, [pair.entry for pair in signs.values()])
         trust(f, FRANCE, [opens.entry])
         await asyncio.to_thread(reload, f, "inner-1", "inner-2")
+        first = gw.certificates[REGISTER]
+        gw.certificates[REGISTER] = first.with_name(first.name.replace("-1", "-2"))
         gw._kits[REGISTER] = replace(kit, submit_key=signing(signs[Use.SUBMIT]), request_key=signing(signs[Use.REQUEST]))
         mark = len(seen.sent)
         await eventually(lambda: len(seen.sent) > mark + 20, what="traffic by the new keys")
