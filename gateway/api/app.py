@@ -78,10 +78,13 @@ async def close(runner: web.AppRunner) -> None:
         await site.stop()
     await asyncio.sleep(AGAIN_SECONDS)  # who was taken last is read, and so answered
     closed = asyncio.ensure_future(runner.cleanup())
-    while not (await asyncio.wait([closed], timeout=AGAIN_SECONDS))[0]:
-        if runner.server is not None:
-            runner.server.pre_shutdown()
-    await closed
+    try:
+        while not (await asyncio.wait([closed], timeout=AGAIN_SECONDS))[0]:
+            if runner.server is not None:
+                runner.server.pre_shutdown()
+        await closed
+    finally:
+        closed.cancel()  # where we are cancelled: who does that closes the rest
 
 
 @web.middleware

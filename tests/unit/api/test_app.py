@@ -114,3 +114,32 @@ async def test_a_connection_whose_handshake_ends_as_the_listener_closes_keeps_no
             await app.close(runner)
         theirs.settimeout(5)
         assert theirs.recv(1) == b"", "it was closed"
+
+
+async def test_a_close_that_is_cut_short_leaves_nothing_running(edge, desk):
+    """The process ends on its own then, and closes the listener itself."""
+    runner = app.runner(app.create(edge), shutdown_seconds=10)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    asked = asyncio.Event()
+
+    async def never(_):
+        asked.set()
+        await asyncio.Event().wait()
+
+    desk.script = never
+    _, writer = await asyncio.open_connection(*runner.addresses[0][:2])
+    writer.write(b"GET /v1/evidence/checkpoint HTTP/1.1\r\nHost: x\r\n\r\n")
+    async with asyncio.timeout(5):
+        await asked.wait()
+    before = asyncio.all_tasks()
+    closing = asyncio.create_task(app.close(runner))
+    await asyncio.sleep(app.AGAIN_SECONDS * 3)
+    closing.cancel()
+    await asyncio.wait([closing], timeout=5)
+    await asyncio.sleep(0.05)
+    assert asyncio.all_tasks() - before == set()
+    writer.transport.abort()
+    for task in before - {asyncio.current_task()}:
+        task.cancel()
+    await runner.cleanup()
