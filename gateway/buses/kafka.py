@@ -56,8 +56,11 @@ class KafkaAccess:
 async def _answering(seconds: float) -> AsyncIterator[None]:
     """Turn what the client library throws, and silence, into `BusUnavailableError`.
 
-    The library passes on that a task of its own was cancelled, as when a broker dies while a group is joined. Nobody has cancelled us then.
+    The library passes on that a task of its own was cancelled, as when a broker dies while a group is joined. Nobody has cancelled us then:
+    not since we asked, for who cleans up after a cancellation asks, too.
     """
+    task = asyncio.current_task()
+    cancelled = task.cancelling() if task else 0
     try:
         async with asyncio.timeout(seconds):
             yield
@@ -66,8 +69,7 @@ async def _answering(seconds: float) -> AsyncIterator[None]:
     except (KafkaError, ConsumerStoppedError, OSError) as exc:
         raise BusUnavailableError(type(exc).__name__) from exc
     except asyncio.CancelledError as exc:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
+        if task is None or task.cancelling() > cancelled:
             raise
         raise BusUnavailableError("the client library gave up") from exc
 
@@ -185,25 +187,45 @@ async def _check_partitions(producer: AIOKafkaProducer, records: Sequence[Outgoi
 
 
 async def _stop(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
-    """Stop a client in order; a producer that cannot flush is cut off."""
+    """Stop a client in order; one that cannot flush or leave in time is cut off."""
     with suppress(BusUnavailableError):
         async with _answering(CLOSE_SECONDS_MAX):
+            if isinstance(client, AIOKafkaProducer):
+                await client.flush()  # not left to `stop`: its own has no end where a broker does not answer
             await client.stop()
             return
     if isinstance(client, AIOKafkaProducer):
-        await _cut_off(client)
+        await _cut_off_producer(client)
+    else:
+        await _cut_off_consumer(client)
 
 
-async def _cut_off(producer: AIOKafkaProducer) -> None:
-    """End what a `stop` that was cut short leaves running: it would reconnect, and publish what its caller has given up.
+async def _cut_off_producer(producer: AIOKafkaProducer) -> None:
+    """End what runs for a producer that cannot flush: it would reconnect, and publish what its caller has given up.
 
     Each part by itself, for the first may fail: before a broker that stands still, connections and tasks would stay behind at each attempt.
     """
-    for close in (producer._sender.close, producer.client.close):  # noqa: SLF001 -- the library has no public way to let go without a flush
+    producer._closed = True  # noqa: SLF001 -- the library has no public way to let go without a flush
+    for close in (producer._sender.close, producer.client.close):  # noqa: SLF001 -- same
         with suppress(BusUnavailableError):
             async with _answering(CLOSE_SECONDS_MAX):
                 await close()
-    producer._message_accumulator.fail_all(BusUnavailableError("given up"))  # noqa: SLF001 -- as above: its flush waits for these
+
+
+async def _cut_off_consumer(consumer: AIOKafkaConsumer) -> None:
+    """End what a `stop` that was cut short leaves running: it would reconnect, and fetch for nobody, as long as this process lives."""
+    coordinator, fetcher = consumer._coordinator, consumer._fetcher  # noqa: SLF001 -- the library has no public way to go without a goodbye
+    tasks = {coordinator._coordination_task, coordinator._heartbeat_task, coordinator._commit_refresh_task} if coordinator else set()  # noqa: SLF001
+    tasks |= {fetcher._fetch_task, *fetcher._pending_tasks} if fetcher else set()  # noqa: SLF001 -- same
+    running = [task for task in tasks if task is not None]
+    for task in running:
+        task.cancel()
+    with suppress(BusUnavailableError):
+        async with _answering(CLOSE_SECONDS_MAX):
+            await asyncio.gather(*running, return_exceptions=True)
+    with suppress(BusUnavailableError):
+        async with _answering(CLOSE_SECONDS_MAX):
+            await consumer._client.close()  # noqa: SLF001 -- same
 
 
 def _leave_for_good(consumer: AIOKafkaConsumer) -> None:

@@ -6,6 +6,7 @@ Nothing is accepted meanwhile, readiness is false, what was acknowledged is stil
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import ssl
 import subprocess
@@ -194,6 +195,8 @@ async def test_a_certificate_that_has_expired_is_an_outage_until_it_is_renewed(r
     both = ready.folder / "both.pem"
     both.write_bytes(Path(ready.settings.ca_file).read_bytes() + authority.read_bytes())  # its authority is trusted: its age is the fault
     settings = replace(ready.settings, ca_file=str(both))
+    forgotten: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: forgotten.append(context["message"]))
     async with gateway(settings) as gw:
         await gw.inner.publish([Outgoing(OUTCOMES, b"k", b"kept")])
         await asyncio.to_thread(ready.stop)
@@ -204,6 +207,8 @@ async def test_a_certificate_that_has_expired_is_an_outage_until_it_is_renewed(r
         await asyncio.to_thread(ready.start)
         await gw.until_answered()
     assert await read_all(settings, {b"kept"}) == [b"kept"]
+    gc.collect()
+    assert forgotten == []  # an outage leaves no error in the log that nobody can place
 
 
 PROBE = f"""

@@ -38,6 +38,13 @@ def server(tmp_path: Path) -> Iterator[KafkaServer]:
     server.stop()
 
 
+async def nothing_stays_behind() -> None:
+    async with asyncio.timeout(5):
+        while asyncio.all_tasks() != {asyncio.current_task()}:
+            await asyncio.sleep(0.05)
+    await asyncio.sleep(2)  # connections say goodbye to a broker that has just woken up
+
+
 async def publish_until_it_works(bus: KafkaBus, value: bytes) -> None:
     async with asyncio.timeout(60):
         while True:
@@ -63,10 +70,38 @@ async def test_a_broker_that_stands_still_is_an_error_in_time_and_goes_on_by_its
         os.kill(server.pid, signal.SIGCONT)
     await publish_until_it_works(bus, b"after")
     await bus.close()
-    async with asyncio.timeout(5):
-        while asyncio.all_tasks() != {asyncio.current_task()}:
-            await asyncio.sleep(0.05)  # nothing of the producer that was given up stays behind
-    await asyncio.sleep(2)  # connections say goodbye to a broker that has just woken up
+    await nothing_stays_behind()
+
+
+async def test_a_group_left_while_the_broker_stands_still_leaves_nothing_running(server: KafkaServer) -> None:
+    settings = server.settings
+    bus = KafkaBus(KafkaAccess(bootstrap=settings.bootstrap, user=settings.user, password=settings.password, ca_file=settings.ca_file))
+    async with bus.subscribe([TOPIC], group="readers") as readers:
+        await readers.batch(max_records=1, wait_seconds=0.1)
+        os.kill(server.pid, signal.SIGSTOP)
+        left = time.monotonic()
+    seconds = time.monotonic() - left
+    os.kill(server.pid, signal.SIGCONT)
+    assert seconds < 4 * CLOSE_SECONDS_MAX
+    await nothing_stays_behind()
+
+
+async def test_who_stops_joining_a_group_leaves_nothing_running(server: KafkaServer) -> None:
+    settings = server.settings
+    bus = KafkaBus(KafkaAccess(bootstrap=settings.bootstrap, user=settings.user, password=settings.password, ca_file=settings.ca_file))
+
+    async def join() -> None:
+        async with bus.subscribe([TOPIC], group="readers"):
+            raise AssertionError("the broker stands still")
+
+    os.kill(server.pid, signal.SIGSTOP)
+    joining = asyncio.create_task(join())
+    await asyncio.sleep(1)
+    joining.cancel()
+    await asyncio.wait([joining])
+    os.kill(server.pid, signal.SIGCONT)
+    assert joining.cancelled()
+    await nothing_stays_behind()
 
 
 async def test_a_topic_that_is_gone_is_an_error_and_works_when_it_is_made_again(server: KafkaServer) -> None:
