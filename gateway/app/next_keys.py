@@ -5,6 +5,7 @@ Nothing is believed for having been submitted: `app/trust.py` puts in force what
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
@@ -96,7 +97,7 @@ class NextKeys:
             raise _invalid(f"the key is {row.state}", "a key that waits", "kid")
         entry, now = self._still_good(row), self._clock.now()
         row = replace(row, state=KeyState.APPROVED, decided_at=now, decided_by=who.id)
-        return await self._decided(work, row, _config(None, entry, now))
+        return await self._decided(work, row, [_entry(row, now), _config(None, entry, now)])
 
     async def refuse(self, work: UnitOfWork, asked: OfKey, who: Operator) -> Done:
         """Refuse a key that waits. Raises `MalformedError` for one that was approved."""
@@ -105,7 +106,7 @@ class NextKeys:
             return _done(row)
         if row.state is not KeyState.PENDING:
             raise _invalid(f"the key is {row.state}", "a key that waits", "kid")
-        return await self._decided(work, replace(row, state=KeyState.REFUSED, decided_at=self._clock.now(), decided_by=who.id))
+        return await self._decided(work, *ended(row, KeyState.REFUSED, self._clock.now(), by=who.id))
 
     async def revoke(self, work: UnitOfWork, asked: OfKey, who: Operator) -> Done:
         """Revoke a key that was approved. Raises `MalformedError` for another."""
@@ -114,14 +115,11 @@ class NextKeys:
             return _done(row)
         if row.state is not KeyState.APPROVED:
             raise _invalid(f"the key is {row.state}", "a key that was approved", "kid")
-        now = self._clock.now()
-        before = respelled(row.jwk, row.partner)
-        row = replace(row, state=KeyState.REVOKED, decided_at=now, decided_by=who.id, revoked_at=now)
-        return await self._decided(work, row, _config(before, replace(before, revoked_at=now), now))
+        return await self._decided(work, *ended(row, KeyState.REVOKED, self._clock.now(), by=who.id))
 
-    async def _decided(self, work: UnitOfWork, row: KeyRow, *more: bytes) -> Done:
+    async def _decided(self, work: UnitOfWork, row: KeyRow, said: Sequence[bytes]) -> Done:
         await work.save_key(row)
-        await work.stage_evidence([_entry(row, self._clock.now()), *more])
+        await work.stage_evidence(said)
         self._telemetry.event(f"partner-key-{row.state}", partner=row.partner, code=row.kid)
         return _done(row)
 
@@ -147,6 +145,16 @@ class NextKeys:
         if filed is not None and not trust.same(filed, entry):
             raise _invalid("a file has another key of this id", "refuse it; a key of another id", "kid")
         return entry
+
+
+def ended(row: KeyRow, state: KeyState, at: datetime, *, by: str | None) -> tuple[KeyRow, list[bytes]]:
+    """Return a key refused or revoked, and the entries that say so."""
+    after = replace(row, state=state, decided_at=at, decided_by=by, revoked_at=at if state is KeyState.REVOKED else None)
+    said = [_entry(after, at)]
+    if row.state is KeyState.APPROVED:
+        before = respelled(row.jwk, row.partner)
+        said.append(_config(before, replace(before, revoked_at=at), at))
+    return after, said
 
 
 def _entry(row: KeyRow, at: datetime) -> bytes:

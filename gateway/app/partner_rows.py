@@ -53,7 +53,7 @@ class KeyRow:
     digest: str  # of the token it came in
     submitted_at: datetime
     decided_at: datetime | None = None
-    decided_by: str | None = None  # an operator
+    decided_by: str | None = None  # an operator; none where a restore did again what one had decided
     revoked_at: datetime | None = None
 
 

@@ -11,19 +11,24 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from gateway.app import next_keys
 from gateway.app.logcheck import check_log
+from gateway.app.partner_rows import KeyRow
 from gateway.app.ports import Store, UnitOfWork
 from gateway.app.sequence import LEASE, OPENING_COUNT_MAX, opens
 from gateway.contract.errors import OperatorError
-from gateway.contract.values import Jti, PartnerId, Ref, SubjectKey
+from gateway.contract.values import Jti, KeyId, PartnerId, Ref, SubjectKey
+from gateway.core import jose
 from gateway.core.evidence import entries
 from gateway.core.evidence.checkpoint import CheckpointKey
-from gateway.core.evidence.entries import Erased, ErasedEpoch, ErasedMessage, ErasedSubject, LogOpened
+from gateway.core.evidence.entries import Erased, ErasedEpoch, ErasedMessage, ErasedSubject, LogOpened, PartnerKey
 from gateway.core.evidence.errors import EvidenceError
 from gateway.core.evidence.ledger import Ledger, OpenLeg, Since, shown
 from gateway.core.evidence.receipts import Receipt
 from gateway.core.evidence.succession import Kept, Outside, Succession, describe, origin_of, succeed, wanted_sizes
+from gateway.core.next_key import KeyState
 
+_ENDS: Final = {state.value: state for state in (KeyState.REFUSED, KeyState.REVOKED)}
 _REFS_AT_ONCE: Final = 500
 
 
@@ -39,6 +44,7 @@ class Restored:
     ledger: Ledger
     since: Since
     lost: tuple[tuple[str, Ref], ...]  # (where it was seen, message): receipted, and not in the backup
+    ended: tuple[KeyRow, ...]  # keys that partners submitted, as the backup has them: refused or revoked since
     entries_count: int  # of the log as the backup has it
     at: datetime
 
@@ -64,9 +70,16 @@ class Restored:
                 "senders": [{"partner": id_, "last_accepted": self.ledger.senders.get(id_)} for id_ in senders],
                 "submissions": [{"iss": ref.iss, "jti": ref.jti, "seen_in": where} for where, ref in self.lost],
                 "legs": legs,
+                "keys": [_shown(key) for kid, key in sorted(self.since.keys.items()) if kid not in {row.kid for row in self.ended}],
             },
             "erased_again": [entries_key(erased) for erased in self.since.erased],
+            "ended_again": [_shown(self.since.keys[row.kid]) for row in self.ended],
+            "stopped_again": [{"partner": id_, "standing": standing.value} for id_, standing in sorted(self.since.stopped.items())],
         }  # fmt: skip
+
+
+def _shown(key: PartnerKey) -> dict[str, str]:
+    return {"partner": key.partner, "kid": key.key, "state": key.state}
 
 
 def entries_key(erased: Erased) -> dict[str, str]:
@@ -104,12 +117,14 @@ async def look(
         for _, raw in await work.staged(OPENING_COUNT_MAX):
             log.ledger.take(entries.decode(raw))
         lost = await _lost(work, outside.receipts, since)
-    return Restored(succession, log.ledger, since, tuple(lost), log.edge.size, now)
+        ended = [row for said in since.keys.values() if said.state in _ENDS and (row := await _stands(work, said)) is not None]
+    return Restored(succession, log.ledger, since, tuple(lost), tuple(ended), log.edge.size, now)
 
 
 async def open_next(store: Store, found: Restored) -> int:
-    """Take the log of the backup away and stage what opens the next; erase again what was erased since. Return how many keys that were.
+    """Take the log of the backup away and stage what opens the next; do again what was erased, refused, revoked and stopped since.
 
+    Return how many keys of messages and subjects were destroyed.
     Raises `RestoreError` where a gateway works on the database.
     """
     opening = LogOpened(at=entries.moment(found.at), origin=found.succession.next_origin, previous=found.succession.previous).encode()
@@ -124,6 +139,12 @@ async def open_next(store: Store, found: Restored) -> int:
             subjects=[SubjectKey(key.subject) for key in gone if isinstance(key, ErasedSubject)],
             epochs=[key.epoch for key in gone if isinstance(key, ErasedEpoch)],
         )
+        for row in found.ended:
+            key, said = next_keys.ended(row, _ENDS[found.since.keys[row.kid].state], found.at, by=None)
+            await work.save_key(key)
+            again += said
+        for partner, standing in found.since.stopped.items():
+            await work.set_standing(PartnerId(partner), standing)
         if again:
             await work.stage_evidence(again)
     return destroyed
@@ -138,6 +159,13 @@ async def _refuse_done(store: Store) -> None:
     async with store.reading() as work:
         if await work.log_size() == 0 and any(opens(raw) for _, raw in await work.staged(OPENING_COUNT_MAX)):
             raise RestoreError("the next log is to be opened at the next start already: nothing is left to do")
+
+
+async def _stands(work: UnitOfWork, said: PartnerKey) -> KeyRow | None:
+    """Return the very key that an entry is about, where the backup has it in another state."""
+    row = await work.key(KeyId(said.key))
+    same = row is not None and jose.b64decode(row.thumbprint.encode()).hex() == said.thumbprint
+    return row if row is not None and same and row.state.value != said.state else None
 
 
 async def _lost(work: UnitOfWork, receipts: Iterable[tuple[str, Receipt]], since: Since) -> list[tuple[str, Ref]]:

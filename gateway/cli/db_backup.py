@@ -237,6 +237,10 @@ def _tell(found: Restored, old_log: Path, report: Path) -> None:
         typer.echo("missing: nothing that is known of; what was said after the newest checkpoint found is not known of")
     if found.since.erased:
         typer.echo(f"erased again: {len(found.since.erased)} erasures that were recorded after the backup")
+    if found.ended:
+        typer.echo(f"refused or revoked again: {len(found.ended)} keys that partners had submitted")
+    if found.since.stopped:
+        typer.echo(f"paused or suspended again: {', '.join(sorted(found.since.stopped))}")
     typer.echo(f"written  {report}: what must be asked for again")
     typer.echo(f"  every sender: repeat what was receipted since {ledger.last_at or 'the beginning'} (the same messages, byte for byte)")
     if found.lost:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gateway.core.evidence.entries import Accepted, Entry, Erased, Extended, Held, Leg, LegMoved, Receipted
+from gateway.core.evidence.entries import Accepted, Commanded, Entry, Erased, Extended, Held, Leg, LegMoved, PartnerKey, Receipted
+from gateway.core.operators import Command
+from gateway.core.standing import Standing
 
+STOPS: Final = {Command.PARTNER_PAUSE.value: Standing.PAUSED, Command.PARTNER_SUSPEND.value: Standing.SUSPENDED}
 OVER: Final = frozenset({"delivered", "receipted", "refused", "cancelled", "expired"})  # a dead leg may be tried again
 
 
@@ -65,6 +68,8 @@ class Since:
         self.accepted: list[tuple[str, str]] = []  # (iss, jti) of messages of partners
         self.moved: dict[str, OpenLeg] = {}
         self.erased: list[Erased] = []
+        self.keys: dict[str, PartnerKey] = {}  # kid → the last that was said of a key that a partner submitted
+        self.stopped: dict[str, Standing] = {}  # partner → what the last command made of it, unless that let it go
 
     def take(self, entry: Entry) -> None:
         """Take the next entry."""
@@ -77,6 +82,12 @@ class Since:
                 self.moved[entry.leg_id] = OpenLeg(entry.leg_id, entry.jti, entry.partner, "receipted")
             case Erased():
                 self.erased.append(entry)
+            case PartnerKey():
+                self.keys[entry.key] = entry
+            case Commanded(partner=str(partner)) if entry.command in STOPS:
+                self.stopped[partner] = STOPS[entry.command]
+            case Commanded(partner=str(partner), command=Command.PARTNER_RESUME.value):
+                self.stopped.pop(partner, None)
             case _:
                 pass
 

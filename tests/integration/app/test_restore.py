@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
 from gateway.app.logcheck import check_log
+from gateway.app.partner_rows import KeyRow
 from gateway.app.ports import Store, WrappedKey
 from gateway.app.restore import RestoreError, look, open_next
 from gateway.app.sequence import LEASE_SECONDS, Sequencer
-from gateway.contract.values import Ref, SubjectKey
+from gateway.contract.values import KeyId, PartnerId, Ref, SubjectKey
+from gateway.core import jose, jwks
 from gateway.core.evidence import entries
 from gateway.core.evidence.checkpoint import CheckpointKey, CheckpointSigner
 from gateway.core.evidence.errors import EvidenceError
 from gateway.core.evidence.receipts import Receipt
 from gateway.core.evidence.succession import Outside
+from gateway.core.keys import KeyEntry
 from gateway.core.message import Signed
+from gateway.core.next_key import KeyState, spelled
+from gateway.core.standing import Standing
 from gateway.stores.open import open_store
 from gateway.testing.clock import FakeClock
 from tests.vectors.evidence import SIGNER, accepted, uuid
+from tests.vectors.tokens import OWNER, VERIFY_EC, VERIFY_ED
 
 GATEWAY = "gb-gateway"
 KEY = CheckpointKey(GATEWAY, SIGNER.key.public)
@@ -115,6 +122,94 @@ async def test_erasures_recorded_since_are_done_again_and_recorded(store, clock)
     clock.advance(seconds=2)
     await grow(store, clock, 9)
     assert [entry.key for entry in await log_of(store) if isinstance(entry, entries.Erased)] == [each.key for each in said]
+
+
+def submitted(kid: str, state: KeyState, key: KeyEntry = VERIFY_ED) -> KeyRow:
+    entry = replace(key, kid=KeyId(kid), owner=OWNER)
+    return KeyRow(
+        kid=entry.kid, partner=OWNER, jwk=spelled(entry), thumbprint=jwks.thumbprint(entry), state=state, signer=KeyId("s1"), digest="d" * 64,
+        submitted_at=FakeClock().now(),
+    )  # fmt: skip
+
+
+def said(kid: str, state: str, key: KeyEntry = VERIFY_ED) -> entries.PartnerKey:
+    return entries.PartnerKey(
+        at=accepted(2).at, partner=OWNER, key=kid, use="request", state=state, thumbprint=jose.b64decode(jwks.thumbprint(key).encode()).hex(),
+        signer="s1", digest="d" * 64,
+    )  # fmt: skip
+
+
+KEYS_SINCE = {  # as the backup has it, what was said since; as it stands then, whether its partner or an operator is asked
+    "revoked": ("approved", ("revoked",), "revoked", False),
+    "approved and revoked": ("pending", ("approved", "revoked"), "revoked", False),
+    "refused": ("pending", ("refused",), "refused", False),
+    "approved": ("pending", ("approved",), "pending", True),
+    "submitted": (None, ("pending",), None, True),
+    "submitted and revoked": (None, ("pending", "approved", "revoked"), None, True),
+    "untouched": ("approved", (), "approved", False),
+}
+
+
+@pytest.mark.parametrize("case", KEYS_SINCE)
+async def test_a_key_is_not_believed_that_was_not_believed_any_more(store, clock, case):
+    before, steps, after, asked = KEYS_SINCE[case]
+    await grow(store, clock, 1)
+    if before is not None:
+        async with store.unit_of_work() as work:
+            await work.add_key(submitted("k1", KeyState(before)))
+    found = await look(store, later(2, *(said("k1", step) for step in steps)), gateway=GATEWAY, keys=[KEY], now=clock.now())
+    await open_next(store, found)
+    async with store.reading() as work:
+        row = await work.key(KeyId("k1"))
+    assert (row and row.state.value) == after
+    assert (row is not None and row.revoked_at is not None) == (after == "revoked")
+    report = found.report(partners=[])
+    mine = {"partner": OWNER, "kid": "k1", "state": steps[-1] if steps else None}
+    assert report["ask"]["keys"] == ([mine] if asked else [])
+    assert report["ended_again"] == ([mine] if after != before else [])
+    clock.advance(seconds=2)
+    await grow(store, clock, 9)
+    log = await log_of(store)
+    assert [entry.state for entry in log if isinstance(entry, entries.PartnerKey)] == ([after] if after != before else [])
+    assert [entry.what for entry in log if isinstance(entry, entries.Config)] == (["key"] if case == "revoked" else [])
+
+
+async def test_another_key_of_the_same_id_is_left_alone(store, clock):
+    await grow(store, clock, 1)
+    async with store.unit_of_work() as work:
+        await work.add_key(submitted("k1", KeyState.APPROVED, VERIFY_EC))
+    found = await look(store, later(2, said("k1", "revoked", VERIFY_ED)), gateway=GATEWAY, keys=[KEY], now=clock.now())
+    await open_next(store, found)
+    async with store.reading() as work:
+        assert (await work.key(KeyId("k1"))).state is KeyState.APPROVED
+    assert found.report(partners=[])["ask"]["keys"] == [{"partner": OWNER, "kid": "k1", "state": "revoked"}]
+
+
+def command(number: int, name: str, partner: str) -> entries.Commanded:
+    return entries.Commanded(
+        at=accepted(2).at, operator="chief", key="chief-1", jti=uuid(number), command=name, digest="d" * 64, partner=partner
+    )
+
+
+async def test_a_partner_stopped_since_is_stopped_again_and_one_let_go_stays_as_it_was(store, clock):
+    await grow(store, clock, 1)
+    async with store.unit_of_work() as work:
+        await work.set_standing(PartnerId("es-police"), Standing.PAUSED)
+    since = [
+        command(1, "partner-pause", "fr-police"),
+        command(2, "partner-suspend", "fr-police"),
+        command(3, "partner-pause", "ie-police"),
+        command(4, "partner-suspend", "nl-border"),
+        command(5, "partner-resume", "nl-border"),
+        command(6, "partner-resume", "es-police"),
+        command(7, "partner-check", "pt-police"),
+    ]
+    found = await look(store, later(2, *since), gateway=GATEWAY, keys=[KEY], now=clock.now())
+    await open_next(store, found)
+    async with store.reading() as work:
+        assert await work.standings() == {"fr-police": Standing.SUSPENDED, "ie-police": Standing.PAUSED, "es-police": Standing.PAUSED}
+    stopped = [{"partner": "fr-police", "standing": "suspended"}, {"partner": "ie-police", "standing": "paused"}]
+    assert found.report(partners=[])["stopped_again"] == stopped
 
 
 async def test_a_gateway_that_holds_the_sequencers_lease_is_left_alone(store, clock):
