@@ -43,3 +43,39 @@ async def test_being_told_to_stop_is_no_unavailable_bus() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert task.cancelled()
+
+
+async def test_who_cleans_up_after_being_told_to_stop_is_told_of_the_library_s_own_cancellations_as_ever() -> None:
+    cleaned: list[str] = []
+
+    async def wait() -> None:
+        try:
+            await silent()
+        finally:
+            with pytest.raises(BusUnavailableError):
+                async with _answering(30):
+                    await cancelled_inside()
+            cleaned.append("all")
+
+    task = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert cleaned == ["all"]
+
+
+async def test_being_told_to_stop_again_ends_the_cleaning_up() -> None:
+    async def wait() -> None:
+        try:
+            await silent()
+        finally:
+            async with _answering(30):
+                await silent()
+
+    task = asyncio.create_task(wait())
+    for _ in range(2):
+        await asyncio.sleep(0)
+        task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

@@ -132,3 +132,9 @@ def until_ready(url, seconds=40):
         except URLError:
             time.sleep(0.1)
     return False
+
+
+def test_an_end_that_is_overdue_is_said_and_has_a_code_of_its_own():
+    overdue = (sys.executable, "-c", "from gateway.cli import serve; serve._end_now()")
+    done = subprocess.run(overdue, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (70, "not ended in time: killed\n")
